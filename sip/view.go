@@ -1,0 +1,58 @@
+package sip
+
+import (
+	"context"
+	"time"
+
+	"holdline/policy"
+)
+
+// CallView is a call as people and programs see it: a copy, safe to keep.
+type CallView struct {
+	ID          string        `json:"id"`                    // SIP Call-ID
+	EmergencyID string        `json:"emergencyId,omitempty"` // urn:emergency:uid:callid:... (i3 section 2.1.6)
+	IncidentID  string        `json:"incidentId,omitempty"`  // urn:emergency:uid:incidentid:...
+	Kind        string        `json:"kind"`                  // emergency, admin, test
+	State       string        `json:"state"`                 // offering, bridged, releasing, waiting, ended
+	From        string        `json:"from"`
+	To          string        `json:"to"`
+	Priority    string        `json:"priority,omitempty"` // Resource-Priority
+	Started     time.Time     `json:"started"`
+	Answered    time.Time     `json:"answered,omitzero"`
+	Waiting     time.Time     `json:"waitingSince,omitzero"`
+	Taker       string        `json:"taker,omitempty"` // position id or fallback URI
+	Agent       string        `json:"agent,omitempty"`
+	Rescues     int           `json:"rescues"`
+	Intake      policy.Intake `json:"intake"`
+	Complete    bool          `json:"intakeComplete"`
+	Recording   string        `json:"recording,omitempty"`
+	Legs        []LegView     `json:"legs"`
+	Verdicts    []VerdictView `json:"verdicts,omitempty"`
+}
+
+// LegView is one leg of a call.
+type LegView struct {
+	Role   string    `json:"role"` // caller, taker, listener, whisperer, barger
+	Target string    `json:"target"`
+	State  string    `json:"state"` // calling, early, confirmed, ended
+	Since  time.Time `json:"since"`
+}
+
+// VerdictView is a verdict with its time and the position it was about.
+type VerdictView struct {
+	At       time.Time `json:"at"`
+	Position string    `json:"position"`
+	policy.Verdict
+}
+
+// Calls is what the console may ask of and tell to calls. Every method may
+// be called from any goroutine. id is the SIP Call-ID or the emergency call
+// identifier. ErrNoCall says that no call in progress has that id.
+type Calls interface {
+	List() []CallView
+	Get(id string) (CallView, error)
+	// MarkIntake sets the given fields on behalf of by; it returns the call after it.
+	MarkIntake(ctx context.Context, id string, marks map[policy.Field]string, by string) (CallView, error)
+	// Release ends the call by a supervisor's decision, with the reason logged.
+	Release(ctx context.Context, id, reason, by string) error
+}
