@@ -1,0 +1,92 @@
+package edge
+
+import (
+	"bytes"
+	"errors"
+	"net"
+	"net/netip"
+	"time"
+)
+
+// ServeUDP serves a socket that is already open and returns its address.
+func (e *Edge) ServeUDP(pc net.PacketConn) netip.AddrPort {
+	addr := addrPortOf(pc.LocalAddr())
+	conn := &packetConn{PacketConn: pc, edge: e, local: pc.LocalAddr().String()}
+	e.add(listener{network: "udp", addr: addr, close: pc.Close})
+	e.goServe(func() error {
+		defer conn.settle() // a panic of the parser leaves its message unsettled
+		return e.tpl.ServeUDP(conn)
+	})
+	return addr
+}
+
+// packetConn is the socket as sipgo's reader sees it: only messages that are
+// worth parsing come out of it.
+type packetConn struct {
+	net.PacketConn
+	edge    *Edge
+	local   string
+	pending *Arrival // handed to the parser, not settled yet
+	from    net.Addr
+}
+
+// ReadFrom returns the next datagram that may be a SIP message from a trusted
+// source. sipgo's reader calls it in a loop and parses in between, so a call
+// also says that the datagram before has been dealt with.
+func (c *packetConn) ReadFrom(b []byte) (int, net.Addr, error) {
+	c.settle()
+	for {
+		n, from, err := c.PacketConn.ReadFrom(b)
+		if err != nil {
+			if errors.Is(err, net.ErrClosed) || c.edge.isClosed() {
+				return 0, nil, net.ErrClosed
+			}
+			continue // an ICMP error of an earlier send: says nothing of this socket
+		}
+		data := b[:n]
+		source := addrPortOf(from)
+		if !c.edge.opts.Trusted(source.Addr()) || isKeepAlive(data) || isSTUN(data) {
+			continue
+		}
+		from = net.UDPAddrFromAddrPort(source)
+		c.pending, c.from = &Arrival{
+			Raw: bytes.Clone(data), At: time.Now(), Transport: "UDP",
+			Source: source.String(), Local: c.local,
+		}, from
+		c.edge.begin(c.pending)
+		return n, from, nil
+	}
+}
+
+func (c *packetConn) settle() {
+	if a := c.pending; a != nil {
+		c.pending = nil
+		to := c.from
+		c.edge.settle(a, func(answer []byte) { c.PacketConn.WriteTo(answer, to) })
+	}
+}
+
+// isKeepAlive matches the CRLFs of RFC 5626 section 4.4.1 and the zero bytes
+// that some phones send to hold a NAT binding.
+func isKeepAlive(b []byte) bool {
+	return len(bytes.Trim(b, "\r\n\x00 ")) == 0
+}
+
+// isSTUN matches a STUN message (RFC 8489 section 5), which NAT keep-alives
+// send to the SIP port.
+func isSTUN(b []byte) bool {
+	return len(b) >= 20 && b[0] < 4 && bytes.Equal(b[4:8], []byte{0x21, 0x12, 0xA4, 0x42})
+}
+
+func addrPortOf(a net.Addr) netip.AddrPort {
+	var ap netip.AddrPort
+	switch a := a.(type) {
+	case *net.UDPAddr:
+		ap = a.AddrPort()
+	case *net.TCPAddr:
+		ap = a.AddrPort()
+	default:
+		ap, _ = netip.ParseAddrPort(a.String())
+	}
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+}

@@ -1,0 +1,104 @@
+package sip
+
+import (
+	"net"
+	"net/netip"
+	"time"
+
+	"go.uber.org/zap"
+
+	"holdline/media"
+	"holdline/policy"
+	"holdline/recorder"
+)
+
+// Options is everything a Guard is made of.
+type Options struct {
+	Node    string       // name of this node, in records and new emergency identifiers
+	Version string       // for the Server header of answers that are our own
+	Listen  []string     // "udp://127.0.0.1:5060", "tcp://[::1]:5060"
+	UDP     []PacketConn // sockets that are already open, beside Listen; tests inject theirs
+	Media   Media
+	Journal Journal
+	Audio   Audio // nil: nothing is recorded
+	Log     *zap.Logger
+	// Degraded is told what went wrong when a node has to do without
+	// something, so that it can be journaled and shown. May be nil.
+	Degraded func(reason string)
+	Settings Settings
+}
+
+// PacketConn is an open UDP socket and, where the socket is bound to a
+// wildcard address, what the guard calls itself on it.
+type PacketConn struct {
+	net.PacketConn
+}
+
+// Settings is the part of the configuration that can be replaced while calls
+// are up. A Settings value is never changed after it was handed over.
+type Settings struct {
+	Trust         []netip.Prefix // networks that may send; everything else is dropped
+	Positions     []Position
+	Routes        []Route
+	Fallback      []Tier
+	DeadAfter     time.Duration // a target that sent no response at all within it is skipped; 0: 2 s
+	IntakeHeader  string        // header on a BYE that carries marks; "": Holdline-Intake
+	IntakeTrust   []netip.Prefix
+	IntakeDTMF    map[string]string // code -> "field" or "field=value"
+	DisplayPrefix string            // put before the caller's display name on a rescue
+	PersonalData  bool              // numbers and names may appear in the log at info level
+	Judge         func(policy.Facts) policy.Verdict
+}
+
+// Position is one call-taking desk.
+type Position struct {
+	ID    string
+	URI   string
+	Agent string // who sits there, "" when unknown
+	Calls int    // calls at a time; 0: 1
+}
+
+// Route says where calls for a request URI go.
+type Route struct {
+	Match string   // glob on the request URI, e.g. "urn:service:sos*"
+	To    []string // position ids in order; "{user}" is the user part of the request URI
+	Ring  time.Duration
+	Kind  policy.CallKind // Emergency when empty
+}
+
+// Strategy is how the targets of a tier are offered a call.
+type Strategy string
+
+// The strategies of a tier.
+const (
+	RingAll     Strategy = "ring-all"
+	InOrder     Strategy = "in-order"
+	LongestIdle Strategy = "longest-idle"
+)
+
+// Tier is one level of the fallback queue.
+type Tier struct {
+	To       []string // SIP URIs or position ids
+	Strategy Strategy
+	Ring     time.Duration
+}
+
+// Media opens the media of a call; *media.Engine is one.
+type Media interface {
+	Open(call string, notify func(media.Event)) (media.Session, error)
+}
+
+// Journal takes the records; *recorder.Journal is one. Neither method blocks.
+type Journal interface {
+	Append(entries ...recorder.Entry)
+	// Commit calls done once: true when the entries are on disk, false when
+	// the disk took too long and the call must go on without waiting.
+	Commit(done func(durable bool), entries ...recorder.Entry)
+}
+
+// Audio records calls; *recorder.Audio is one.
+type Audio interface {
+	Start(call string, at time.Time) (rec uint32, path string, err error)
+	Mark(rec uint32, at time.Time, label string)
+	Stop(rec uint32, done func(recorder.Closed))
+}
