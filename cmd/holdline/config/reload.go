@@ -1,0 +1,25 @@
+package config
+
+import "slices"
+
+// Fixed returns the keys in which next differs from c and which cannot change
+// while calls are up: sockets that are open and files that are being written.
+func (c *Config) Fixed(next *Config) []string {
+	var keys []string
+	changed := func(key string, is bool) {
+		if is {
+			keys = append(keys, key)
+		}
+	}
+	changed("node", c.Node != next.Node)
+	changed("data", c.Data != next.Data)
+	changed("sip.listen", !slices.Equal(c.SIP.Listen, next.SIP.Listen))
+	changed("media.address", !slices.Equal(c.Media.Address, next.Media.Address))
+	changed("media.ports", c.Media.Ports != next.Media.Ports)
+	changed("media.nat", !slices.Equal(c.Media.NAT, next.Media.NAT))
+	changed("rescue.prompt", c.Rescue.Prompt != next.Rescue.Prompt)
+	changed("rescue.text", c.Rescue.Text != next.Rescue.Text)
+	changed("recording.enabled", c.Recording.Enabled != next.Recording.Enabled)
+	changed("console.listen", c.Console.Listen != next.Console.Listen)
+	return keys
+}
