@@ -82,9 +82,9 @@ const Caller LegID = 0
 // StreamStats is what was seen of one stream of one leg: evidence for
 // "release.requested". Times are wall clock; zero if nothing was seen.
 type StreamStats struct {
-	Received  uint64    `json:"received"`  // RTP packets taken from the remote
-	Sent      uint64    `json:"sent"`      // RTP packets sent to the remote
-	Refused   uint64    `json:"refused"`   // packets from sources that may not send
+	Received  uint64    `json:"received"` // RTP packets taken from the remote
+	Sent      uint64    `json:"sent"`     // RTP packets sent to the remote
+	Refused   uint64    `json:"refused"`  // packets from sources that may not send
 	FirstRecv time.Time `json:"firstReceived,omitzero"`
 	LastRecv  time.Time `json:"lastReceived,omitzero"`
 	LastSent  time.Time `json:"lastSent,omitzero"`

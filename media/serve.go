@@ -1,0 +1,64 @@
+package media
+
+// setRemote takes over what signalling says of one stream, and what follows
+// from it for the streams it is joined with.
+func (l *loop) setRemote(s *stream, r Remote) {
+	call := s.leg.sess
+	s.setRemote(r, l.nat())
+	if s.leg != call.caller {
+		s.connect(call.caller.stream(s.index))
+		return
+	}
+	s.events = eventSet(s.remote.Codecs, nil)
+	for _, lg := range call.all {
+		if t := lg.stream(s.index); t != nil && lg != call.caller {
+			t.connect(s)
+		}
+	}
+	if call.mode == prompting {
+		l.replay(s)
+	}
+}
+
+// bridge joins the caller with a leg.
+func (l *loop) bridge(call *session, lg *leg) {
+	if lg.gone || call.mode == bridged && call.peer == lg {
+		return
+	}
+	l.switchTo(call, bridged, lg)
+}
+
+// switchTo changes who serves the caller. Whatever comes next continues the
+// stream that the caller hears.
+func (l *loop) switchTo(call *session, m mode, peer *leg) {
+	call.mode, call.peer = m, peer
+	if call.caller == nil {
+		return
+	}
+	for _, c := range call.caller.streams {
+		c.ear.leave()
+		l.quiet(c)
+	}
+}
+
+// prompt plays the prompt on every stream of the caller that can carry it.
+func (l *loop) prompt(call *session) {
+	if call.mode == prompting {
+		return
+	}
+	l.switchTo(call, prompting, nil)
+	if call.caller == nil {
+		call.notify(Event{Kind: EventPrompt, At: l.engine.start.Add(l.now), Reason: "there is no caller"})
+		return
+	}
+	tried := false
+	for _, c := range call.caller.streams {
+		if c.kind == Audio || c.kind == Text {
+			tried = true
+			l.replay(c)
+		}
+	}
+	if !tried {
+		call.notify(Event{Kind: EventPrompt, At: l.engine.start.Add(l.now), Reason: "the call has neither audio nor text"})
+	}
+}
