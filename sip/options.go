@@ -25,6 +25,8 @@ type Options struct {
 	// Degraded is told what went wrong when a node has to do without
 	// something, so that it can be journaled and shown. May be nil.
 	Degraded func(reason string)
+	// Rescued is told how long a caller waited when a rescue is answered. May be nil.
+	Rescued  func(waited time.Duration)
 	Settings Settings
 }
 

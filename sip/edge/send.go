@@ -184,3 +184,16 @@ func (e *Edge) fromListener(req *gosip.Request) {
 		}
 	}
 }
+
+// Connected tells whether a connection to addr stands; over UDP it always does.
+func (e *Edge) Connected(network, addr string) bool {
+	if network == "udp" {
+		return true
+	}
+	c, err := e.tpl.GetConnection(network, addr)
+	if err != nil {
+		return false
+	}
+	c.TryClose()
+	return true
+}

@@ -1,0 +1,171 @@
+package sip
+
+import (
+	"time"
+
+	gosip "github.com/emiago/sipgo/sip"
+	"go.uber.org/zap"
+
+	"holdline/policy"
+	"holdline/sip/edge"
+)
+
+// onBye takes a BYE. The caller's own always wins; a taker's is a release and
+// is judged first; a leg that is already over gets its answer and that is all,
+// so that a phone whose BYE crossed ours does not wait for 32 s.
+func (c *Call) onBye(l *Leg, req *gosip.Request, tx *gosip.ServerTx) {
+	switch {
+	case l == c.caller:
+		c.ok(req, tx)
+		if c.state == Ended {
+			return
+		}
+		c.ended.By, c.ended.Reason, c.ended.Bye = "caller", "bye", req
+		c.fire(callerLeft)
+	case l == c.taker && c.state == Bridged:
+		c.headerMarks(l, req)
+		c.pending = &release{leg: l, bye: &held{req, tx}, how: "bye"}
+		c.fire(releaseRequested)
+	case l.open && !l.cancel:
+		l.held = &held{req, tx} // it overtook the 2xx it follows
+	default:
+		c.ok(req, tx)
+	}
+}
+
+// ok answers 200.
+func (c *Call) ok(req *gosip.Request, tx *gosip.ServerTx) {
+	if err := tx.Respond(respond(req, 200, reasons[200], "")); err != nil {
+		c.log.Debug("200 not sent", zap.Error(err))
+	}
+}
+
+// lost is a taker that is gone without a BYE: it answered 481 or 408 to a
+// request, or nothing at all. It is a release like any other.
+func (c *Call) lost(l *Leg, how string) {
+	if l != c.taker || c.state != Bridged {
+		return
+	}
+	c.pending = &release{leg: l, how: how}
+	c.fire(releaseRequested)
+}
+
+// judge asks policy for the verdict and writes it down. The bridge stands
+// until the verdict is on disk, or the disk has had its time.
+func (c *Call) judge() {
+	r := c.pending
+	now := time.Now()
+	r.data = c.releaseFacts(r, now)
+	facts := policy.Facts{
+		Kind: c.Kind, Release: policy.Release(r.how), Position: r.leg.Target, Agent: r.leg.Agent,
+		Talk: now.Sub(c.Taken), Rescues: c.Rescues, Intake: c.Intake,
+	}
+	v := c.verdict(facts)
+	c.Verdicts = append(c.Verdicts, VerdictView{At: now, Position: r.leg.Target, Verdict: v})
+	kind, result := "release.allowed", releaseAllowed
+	if v.Decision == policy.Intercept {
+		kind, result = "release.intercepted", releaseIntercepted
+	}
+	c.countVerdict(v.Decision)
+	entries := append(entryList(c.entry("release.requested", r.data)), c.entry(kind, verdictData{
+		Leg: r.data.Leg, Position: r.leg.Target, Agent: r.leg.Agent, Decision: v.Decision,
+		Rule: v.Rule, Why: v.Why, Policy: v.Policy,
+	}))
+	if v.Decision != policy.Allow {
+		entries = append(entries, c.alert(v, r))
+	}
+	c.g.opts.Journal.Commit(func(durable bool) {
+		c.post(func() {
+			if c.pending != r {
+				return // the caller left meanwhile
+			}
+			if !durable {
+				c.log.Warn("verdict acted on before it was on disk", zap.String("rule", v.Rule))
+			}
+			c.fire(result)
+		})
+	}, entries...)
+}
+
+// verdict never fails: a policy that panics keeps the caller.
+func (c *Call) verdict(f policy.Facts) (v policy.Verdict) {
+	defer func() {
+		if r := recover(); r != nil {
+			c.log.Error("policy panicked, the caller is kept", zap.Any("panic", r), zap.Stack("stack"))
+			c.g.degraded("the policy panicked")
+			v = policy.Verdict{Decision: policy.Intercept, Rule: "fail-safe", Why: "the policy could not judge, so the caller is kept"}
+			if f.Kind != policy.Emergency {
+				v.Decision = policy.Allow
+			}
+		}
+	}()
+	return c.g.settings.Load().Judge(f)
+}
+
+// letGo frees a taker who leaves: 200 to its BYE. A taker that is gone
+// without one is told in case it still listens.
+func (c *Call) letGo(r *release) {
+	if r.bye != nil {
+		c.ok(r.bye.req, r.bye.tx)
+		r.leg.State, r.leg.Since = Over, time.Now()
+	} else {
+		c.bye(r.leg, nil)
+	}
+	if c.taker == r.leg {
+		c.taker = nil
+	}
+	c.drop(r.leg)
+}
+
+// onCancel is the caller hanging up before the answer. The transaction layer
+// has answered 200 to the CANCEL and 487 to the INVITE; a 2xx of ours that
+// crossed it was not sent.
+func (c *Call) onCancel(req *gosip.Request) {
+	if c.state == Ended {
+		return
+	}
+	c.caller.State = Over
+	c.ended.By, c.ended.Reason, c.ended.Bye = "caller", "cancel", req
+	c.fire(callerLeft)
+}
+
+// onAck takes an ACK: of our 2xx, or of a re-INVITE that we passed on.
+func (c *Call) onAck(l *Leg, req *gosip.Request) {
+	n, _, _ := cseq(req)
+	first := l == c.caller && n == l.Invite
+	if first && l.Acked {
+		return // repeated
+	}
+	l.acked()
+	if r := l.pend[n]; r != nil {
+		delete(l.pend, n)
+		c.passAck(r, req)
+	}
+	if first && c.taker != nil && c.taker.lateAck {
+		c.lateAnswer(req)
+	}
+	if s := sdpOf(req); s != nil && l.pend == nil && !first {
+		c.hear(l, s, nil)
+	}
+	if due := l.byeDue; due != nil {
+		l.byeDue = nil
+		c.send(l, due, func(edge.Response) {})
+	}
+	c.settled()
+}
+
+// lateAnswer takes the caller's answer to an offer that came in the taker's
+// 2xx (RFC 3261 section 13.2.1, an INVITE without an offer).
+func (c *Call) lateAnswer(ack *gosip.Request) {
+	l := c.taker
+	l.lateAck = false
+	if s := sdpOf(ack); s != nil {
+		c.InUse = nil
+		for _, m := range s.media {
+			c.InUse = append(c.InUse, s.codecs(m))
+		}
+		c.hear(c.caller, s, c.InUse)
+		c.Offer = c.caller.Remote
+	}
+	c.acknowledge(l, ack)
+}

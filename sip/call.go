@@ -1,0 +1,228 @@
+package sip
+
+import (
+	"sync"
+	"time"
+
+	gosip "github.com/emiago/sipgo/sip"
+	"go.uber.org/zap"
+
+	"holdline/media"
+	"holdline/policy"
+	"holdline/recorder"
+)
+
+// CallState is what of a call must survive its goroutine: plain values only,
+// from which the call can be written down and taken up again.
+type CallState struct {
+	ID          string          `json:"id"`
+	Kind        policy.CallKind `json:"kind"`
+	EmergencyID string          `json:"emergencyId,omitempty"`
+	IncidentID  string          `json:"incidentId,omitempty"`
+	From        string          `json:"from"`
+	To          string          `json:"to"`
+	RequestURI  string          `json:"requestUri"`
+	Priority    string          `json:"priority,omitempty"`
+	Started     time.Time       `json:"started"`
+	Answered    time.Time       `json:"answered,omitzero"` // by whoever was first
+	Taken       time.Time       `json:"taken,omitzero"`    // by the present taker
+	WaitingFrom time.Time       `json:"waitingFrom,omitzero"`
+	Intake      policy.Intake   `json:"intake"`
+	Rescues     int             `json:"rescues"`
+	Verdicts    []VerdictView   `json:"verdicts,omitempty"`
+	Released    []string        `json:"released,omitempty"` // targets and agents that must not get this call again
+	Place       Place           `json:"place"`
+	InUse       [][]media.Codec `json:"inUse,omitempty"` // what the caller was told it will be sent, per stream
+	Offer       string          `json:"offer,omitempty"` // the caller's latest SDP
+	Recording   uint32          `json:"recording,omitempty"`
+	RecordedTo  string          `json:"recordedTo,omitempty"`
+	Legs        map[string]*Leg `json:"legs"`
+	Route       Route           `json:"route"`
+	History     []string        `json:"history,omitempty"` // History-Info entries of those who left
+	Held        bool            `json:"held,omitempty"`    // the taker put the caller on hold
+}
+
+// ending is how and by whom a call was ended, for call.ended.
+type ending struct {
+	By      string // caller, position, supervisor, error
+	Reason  string
+	Who     string          // the supervisor
+	Bye     *gosip.Request  // the BYE or CANCEL that ended it
+	Code    int             // what an unanswered caller is told
+	Refusal *gosip.Response // or the whole answer
+}
+
+// Call is one call: the state of it and the goroutine that alone touches it.
+type Call struct {
+	CallState
+	g     *Guard
+	log   *zap.Logger
+	media media.Session
+	inbox inbox
+
+	invite    *gosip.Request  // the caller's INVITE
+	inviteTx  *gosip.ServerTx // its transaction, until answered finally
+	inviteSeq uint32
+	over      over
+	caller    *Leg
+	taker     *Leg // whoever is bridged; nil when nobody is
+	early     *Leg // whose early media and in-dialog requests the caller gets
+	offers    []*Leg
+	plan      []target        // of the present tier, still to be offered
+	answer200 *gosip.Response // the 2xx that is about to be bridged
+	state     State           // see machine.go
+	ended     ending
+	newIDs    []string // Call-Info values that we made
+
+	pending *release // the release that is being judged
+
+	prompted  time.Time // when the running rescue began
+	alertID   string
+	retry     *time.Timer
+	linger    *time.Timer
+	mediaOver bool
+	done      bool
+}
+
+// inbox holds what a call has still to do, in order. It grows as needed:
+// whoever posts never waits.
+type inbox struct {
+	mu     sync.Mutex
+	queue  []func()
+	signal chan struct{}
+	closed bool
+}
+
+// post adds f; it reports false when the call is over and f will not run.
+func (b *inbox) post(f func()) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return false
+	}
+	b.queue = append(b.queue, f)
+	select {
+	case b.signal <- struct{}{}:
+	default:
+	}
+	return true
+}
+
+func (b *inbox) take() []func() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	q := b.queue
+	b.queue = nil
+	return q
+}
+
+func (b *inbox) close() []func() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.closed = true
+	q := b.queue
+	b.queue = nil
+	return q
+}
+
+// post hands f to the call's goroutine.
+func (c *Call) post(f func()) bool { return c.inbox.post(f) }
+
+// run is the call's goroutine. It ends when the caller is gone, every leg is
+// cleaned up and the media is closed, or when the guard stops.
+func (c *Call) run() {
+	defer c.g.wg.Done()
+	for !c.done {
+		select {
+		case <-c.inbox.signal:
+		case <-c.g.stopped:
+			c.inbox.close()
+			return
+		}
+		for _, f := range c.inbox.take() {
+			c.guarded(f)
+		}
+	}
+	c.g.forget(c)
+	for _, f := range c.inbox.close() {
+		c.guarded(f)
+	}
+}
+
+// guarded runs one event. A panic in it is a bug of ours, and is not the
+// caller's problem: the call stays as it was and goes on with the next event.
+func (c *Call) guarded(f func()) {
+	defer func() {
+		if r := recover(); r != nil {
+			c.log.Error("panic recovered, the call goes on", zap.Any("panic", r), zap.Stack("stack"))
+			c.g.degraded("a panic in a call was recovered")
+		}
+	}()
+	f()
+}
+
+// after posts f when d has passed. The timer must be stopped when f would be
+// wrong; f must itself check what may have changed meanwhile.
+func (c *Call) after(d time.Duration, f func()) *time.Timer {
+	return time.AfterFunc(d, func() { c.post(f) })
+}
+
+func stop(t **time.Timer) {
+	if *t != nil {
+		(*t).Stop()
+		*t = nil
+	}
+}
+
+// record appends to the journal; test calls leave no statistics but are
+// journaled like all others.
+func (c *Call) record(kind string, data any) {
+	c.g.opts.Journal.Append(c.entry(kind, data))
+}
+
+func (c *Call) entry(kind string, data any) recorder.Entry {
+	return recorder.Entry{Time: time.Now(), Call: c.ID, Kind: kind, Data: data}
+}
+
+func (c *Call) takerName() string {
+	if c.taker == nil {
+		return ""
+	}
+	return c.taker.Target
+}
+
+func (c *Call) rule() string {
+	if len(c.Verdicts) == 0 {
+		return ""
+	}
+	return c.Verdicts[len(c.Verdicts)-1].Rule
+}
+
+// guardedKind tells whether takers may not leave this call as they please.
+func (c *Call) guardedKind() bool { return c.Kind == policy.Emergency }
+
+// onMedia takes media's events; it is called from a packet loop.
+func (c *Call) onMedia(e media.Event) {
+	c.post(func() {
+		switch e.Kind {
+		case media.EventCode:
+			c.codeDialled(e)
+		case media.EventPrompt:
+			c.promptStarted(e)
+		case media.EventFirst:
+			c.log.Debug("first media packet", zap.Int("leg", int(e.Leg)), zap.Int("stream", e.Stream))
+		}
+	})
+}
+
+// promptStarted records what the caller hears, or why nothing.
+func (c *Call) promptStarted(e media.Event) {
+	data := promptData{Played: e.Played, Reason: e.Reason, At: e.At}
+	if e.Played {
+		data.GapMS = float64(e.Gap.Microseconds()) / 1000
+		if !c.prompted.IsZero() {
+			data.AfterMS = float64(e.At.Sub(c.prompted).Microseconds()) / 1000
+		}
+	}
+	c.record("rescue.prompted", data)
+}

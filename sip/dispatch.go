@@ -1,0 +1,165 @@
+package sip
+
+import (
+	"strconv"
+	"strings"
+
+	gosip "github.com/emiago/sipgo/sip"
+	"go.uber.org/zap"
+)
+
+// allow are the methods that are understood; anything else inside a dialog
+// passes all the same.
+const allow = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, MESSAGE, NOTIFY, SUBSCRIBE, REFER, REGISTER, PUBLISH"
+
+// dispatch gives a request to whom it belongs. It runs in a goroutine of the
+// request's own and must not block.
+func (g *Guard) dispatch(req *gosip.Request, tx *gosip.ServerTx) {
+	if req.Method == gosip.ACK {
+		g.inDialog(req, tx)
+		tx.Terminate()
+		return
+	}
+	if code := unacceptable(req); code != 0 {
+		g.refuse(req, tx, code)
+		return
+	}
+	if tag(get(req, "to")) != "" {
+		g.inDialog(req, tx)
+		return
+	}
+	switch req.Method {
+	case gosip.INVITE:
+		g.onInvite(req, tx)
+	case gosip.BYE:
+		g.inDialog(req, tx) // careless peers leave the To tag out
+	case gosip.CANCEL:
+		g.refuse(req, tx, 481) // a CANCEL that matches is answered by its transaction
+	case gosip.OPTIONS:
+		g.onOptions(req, tx)
+	default:
+		g.refuse(req, tx, 405)
+	}
+}
+
+// unacceptable checks what any request must have (RFC 3261 section 8.1.1);
+// 0 means it is well formed enough to be understood.
+func unacceptable(req *gosip.Request) int {
+	if !strings.EqualFold(req.SipVersion, "SIP/2.0") {
+		return 505
+	}
+	n, method, ok := cseq(req)
+	if !ok || n > 1<<31-1 || !strings.EqualFold(method, string(req.Method)) {
+		return 400
+	}
+	if get(req, "call-id") == "" || !wellFormed(get(req, "from")) || !wellFormed(get(req, "to")) {
+		return 400
+	}
+	if tag(get(req, "from")) == "" && tag(get(req, "to")) != "" {
+		return 0 // RFC 2543 peers have no tags
+	}
+	if hops := get(req, "max-forwards"); hops != "" {
+		v, err := strconv.ParseUint(strings.TrimSpace(hops), 10, 32)
+		if err != nil || v > 255 {
+			return 400
+		}
+		if v == 0 && tag(get(req, "to")) == "" && req.Method != gosip.OPTIONS {
+			return 483
+		}
+	}
+	return 0
+}
+
+// wellFormed tells whether a From or To can be read at all.
+func wellFormed(value string) bool {
+	if value == "" || strings.Count(value, `"`)%2 != 0 && !strings.Contains(value, `\"`) {
+		return false
+	}
+	a := parseAddress(value)
+	scheme, rest, ok := strings.Cut(a.URI, ":")
+	return ok && scheme != "" && rest != "" && !strings.ContainsAny(a.URI, " \t\"<>")
+}
+
+// refuse answers with an error of our own.
+func (g *Guard) refuse(req *gosip.Request, tx *gosip.ServerTx, code int) {
+	res := respond(req, code, reasons[code], newToken())
+	switch code {
+	case 405:
+		res.AppendHeader(gosip.NewHeader("Allow", allow))
+	case 503:
+		res.AppendHeader(gosip.NewHeader("Retry-After", "5"))
+	}
+	if err := tx.Respond(res); err != nil {
+		g.log.Debug("answer not sent", zap.Int("code", code), zap.Error(err))
+	}
+}
+
+// inDialog posts a request to its call.
+func (g *Guard) inDialog(req *gosip.Request, tx *gosip.ServerTx) {
+	c := g.find(get(req, "call-id"), tag(get(req, "to")))
+	posted := false
+	if c != nil {
+		posted = c.post(func() { c.onRequest(req, tx) })
+	}
+	if !posted && req.Method != gosip.ACK {
+		g.refuse(req, tx, 481)
+	}
+}
+
+// stray deals with responses that no transaction waits for. A 2xx to an
+// INVITE that we gave up long ago still made the other side busy; it names
+// our tag, so its call, if it is still known, can end it.
+func (g *Guard) stray(res *gosip.Response) {
+	_, method, ok := cseq(res)
+	if !ok || method != "INVITE" || res.StatusCode < 200 || res.StatusCode > 299 {
+		return
+	}
+	if c := g.find(get(res, "call-id"), tag(get(res, "from"))); c != nil {
+		c.post(func() { c.onStray(res) })
+	}
+}
+
+// onRequest gives an in-dialog request to its verb.
+func (c *Call) onRequest(req *gosip.Request, tx *gosip.ServerTx) {
+	l := c.legOf(req)
+	if l == nil {
+		if req.Method != gosip.ACK {
+			c.g.refuse(req, tx, 481)
+		}
+		return
+	}
+	l.Peer = req.Source()
+	if req.Method == gosip.ACK {
+		c.onAck(l, req)
+		return
+	}
+	n, _, _ := cseq(req)
+	if n < l.Dialog.RemoteSeq && req.Method != gosip.BYE {
+		c.g.refuse(req, tx, 500) // RFC 3261 section 12.2.2
+		return
+	}
+	l.Dialog.RemoteSeq = max(n, l.Dialog.RemoteSeq)
+	switch req.Method {
+	case gosip.BYE:
+		c.onBye(l, req, tx)
+	case gosip.INVITE, gosip.UPDATE:
+		l.Dialog.learn(req, "", false)
+		c.onOffer(l, req, tx)
+	default:
+		c.onOther(l, req, tx)
+	}
+}
+
+// legOf finds the leg by our tag in To, or, without one, by the peer's.
+func (c *Call) legOf(req *gosip.Request) *Leg {
+	local, remote := tag(get(req, "to")), tag(get(req, "from"))
+	if local != "" {
+		return c.Legs[local]
+	}
+	for _, l := range c.Legs {
+		if l.Dialog.RemoteTag == remote {
+			return l
+		}
+	}
+	return nil
+}

@@ -1,0 +1,107 @@
+package sip
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	gosip "github.com/emiago/sipgo/sip"
+	"go.uber.org/zap"
+
+	"holdline/media"
+	"holdline/policy"
+)
+
+// maxValue bounds what a mark may hold, in bytes.
+const maxValue = 1024
+
+// mark sets one intake field and journals who did it and how.
+func (c *Call) mark(f policy.Field, value, by, source string) {
+	if !slices.Contains(policy.Fields(), f) {
+		return
+	}
+	if len(value) > maxValue {
+		value = value[:maxValue]
+	}
+	m := policy.Mark{Value: value, By: by, Source: source, At: time.Now()}
+	c.Intake[f] = m
+	c.record("intake.marked", markData{Field: f, Value: value, By: by, Source: source, Complete: c.Intake.Complete()})
+	c.log.Info("intake marked", zap.String("field", string(f)), zap.String("source", source), zap.Bool("complete", c.Intake.Complete()))
+}
+
+// headerMarks takes the marks that a trusted call-handling system puts on its
+// BYE: Holdline-Intake: location="12 Main St"; callback; nature=fire
+func (c *Call) headerMarks(l *Leg, req *gosip.Request) {
+	s := c.g.settings.Load()
+	values := getAll(req, strings.ToLower(s.IntakeHeader))
+	if len(values) == 0 {
+		return
+	}
+	if !inNetworks(s.IntakeTrust, req.Source()) {
+		c.log.Warn("intake header from an untrusted source ignored", zap.String("leg", l.Target))
+		return
+	}
+	for _, v := range values {
+		for _, part := range splitOutsideQuotes(v, ';') {
+			for _, p := range splitOutsideQuotes(part, ',') {
+				field, value, _ := strings.Cut(p, "=")
+				if field = strings.ToLower(strings.TrimSpace(field)); field != "" {
+					c.mark(policy.Field(field), unquote(value), l.Target, "header")
+				}
+			}
+		}
+	}
+}
+
+func unquote(s string) string {
+	s = strings.TrimSpace(s)
+	if len(s) < 2 || s[0] != '"' || s[len(s)-1] != '"' {
+		return s
+	}
+	return strings.NewReplacer(`\"`, `"`, `\\`, `\`).Replace(s[1 : len(s)-1])
+}
+
+func inNetworks(networks []netip.Prefix, source string) bool {
+	ap, err := netip.ParseAddrPort(source)
+	if err != nil {
+		return false
+	}
+	return slices.ContainsFunc(networks, func(p netip.Prefix) bool { return p.Contains(ap.Addr().Unmap()) })
+}
+
+// codes are the DTMF codes to listen for.
+func (c *Call) codes() []string {
+	var out []string
+	for code := range c.g.settings.Load().IntakeDTMF {
+		out = append(out, code)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// codeDialled marks what a taker's DTMF code stands for (RFC 4733).
+func (c *Call) codeDialled(e media.Event) {
+	if c.taker == nil || c.taker.ID != e.Leg {
+		return
+	}
+	what, ok := c.g.settings.Load().IntakeDTMF[e.Code]
+	if !ok {
+		return
+	}
+	field, value, hasValue := strings.Cut(what, "=")
+	if !hasValue {
+		value = "dialled " + e.Code
+	}
+	c.mark(policy.Field(field), value, c.taker.Target, "dtmf")
+}
+
+func (c *Call) fieldsMarked() []policy.Field {
+	var out []policy.Field
+	for _, f := range policy.Fields() {
+		if _, ok := c.Intake[f]; ok {
+			out = append(out, f)
+		}
+	}
+	return out
+}

@@ -1,0 +1,312 @@
+package sip
+
+import (
+	"net/netip"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	gosip "github.com/emiago/sipgo/sip"
+	"go.uber.org/zap"
+
+	"holdline/policy"
+	"holdline/recorder"
+	"holdline/sip/edge"
+)
+
+func itoa(n int) string { return strconv.Itoa(n) }
+
+// onInvite starts a call (RFC 3261 section 13.3.1).
+func (g *Guard) onInvite(req *gosip.Request, tx *gosip.ServerTx) {
+	if code := g.rejects(req); code != 0 {
+		g.refuse(req, tx, code)
+		return
+	}
+	uri := req.Recipient.String()
+	route, ok := g.settings.Load().route(uri)
+	if !ok {
+		g.refuse(req, tx, 404)
+		return
+	}
+	c := g.newCall(req, tx, route)
+	if err := tx.Respond(respond(req, 100, reasons[100], "")); err != nil {
+		g.log.Debug("100 not sent", zap.Error(err))
+	}
+	g.add(c)
+	c.post(c.start)
+	cancelled := func(r *gosip.Request) { c.post(func() { c.onCancel(r) }) }
+	if !tx.OnCancel(cancelled) {
+		cancelled(nil)
+	}
+}
+
+// rejects tells why a new INVITE is not taken; 0 when it is.
+func (g *Guard) rejects(req *gosip.Request) int {
+	if g.Draining() {
+		return 503
+	}
+	from, id := tag(get(req, "from")), get(req, "call-id")
+	n, _, _ := cseq(req)
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	if from != "" && g.byTag[from] != nil && g.byTag[from].ID == id {
+		return 482 // our own INVITE came back to us
+	}
+	for _, c := range g.byID[id] {
+		if from != "" && c.caller.Dialog.RemoteTag == from && c.inviteSeq == n && !c.over.Load() {
+			return 482 // the same request over another path (RFC 3261 section 8.2.2.2)
+		}
+	}
+	return 0
+}
+
+func (g *Guard) newCall(req *gosip.Request, tx *gosip.ServerTx, route Route) *Call {
+	now := time.Now()
+	id := get(req, "call-id")
+	n, _, _ := cseq(req)
+	c := &Call{
+		g: g, invite: req, inviteTx: tx, inviteSeq: n, state: Offering,
+		inbox: inbox{signal: make(chan struct{}, 1)},
+		CallState: CallState{
+			ID: id, Kind: route.Kind, Route: route, Started: now,
+			From: parseAddress(get(req, "from")).without("tag").String(), To: get(req, "to"),
+			RequestURI: req.Recipient.String(), Priority: get(req, "resource-priority"),
+			Intake: policy.Intake{}, Legs: map[string]*Leg{},
+		},
+	}
+	c.log = g.log.With(zap.String("call", id))
+	c.identify()
+	c.caller = c.callerLeg(req)
+	c.Legs[c.caller.Dialog.LocalTag] = c.caller
+	g.count(c.Kind, "", Offering)
+	switch c.Kind {
+	case policy.Emergency:
+		g.stats.emergency.Add(1)
+	case policy.Admin:
+		g.stats.admin.Add(1)
+	}
+	return c
+}
+
+// callerLeg is the dialog that the INVITE begins, with us as its UAS.
+func (c *Call) callerLeg(req *gosip.Request) *Leg {
+	a := edge.ArrivalOf(req)
+	source := a.Source
+	if source == "" {
+		source = req.Source()
+	}
+	n, _, _ := cseq(req)
+	l := &Leg{
+		Role: RoleCaller, Target: c.From, State: Calling, Since: c.Started, Invite: n, Peer: source,
+		Dialog: Dialog{
+			CallID: c.ID, LocalTag: newToken(), RemoteTag: tag(get(req, "from")),
+			Local:  parseAddress(get(req, "to")).without("tag").String(),
+			Remote: parseAddress(get(req, "from")).without("tag").String(),
+			// Our own numbers start well away from the caller's.
+			LocalSeq: 1, RemoteSeq: n, Network: strings.ToLower(req.Transport()), Next: source,
+			User: userOf(req.Recipient.String()), Target: "sip:" + source,
+		},
+	}
+	l.Dialog.learn(req, "", true)
+	l.Dialog.Socket = a.Local
+	if ap, err := netip.ParseAddrPort(a.Local); err != nil || ap.Addr().IsUnspecified() {
+		if src, err := netip.ParseAddrPort(source); err == nil {
+			if local, err := c.g.edge.Local(l.Dialog.Network, src); err == nil {
+				l.Dialog.Socket = local.String()
+			}
+		}
+	}
+	return l
+}
+
+// start is a call's first event.
+func (c *Call) start() {
+	session, err := c.g.opts.Media.Open(c.ID, c.onMedia)
+	if err != nil {
+		c.log.Error("no media", zap.Error(err))
+		c.g.degraded("media cannot be opened: " + err.Error())
+		session = noMedia{}
+	}
+	c.media = session
+	offer := sdpOf(c.invite)
+	if offer == nil {
+		offer = &session0
+	}
+	c.hear(c.caller, offer, nil)
+	if len(offer.media) > 0 {
+		c.Offer = c.caller.Remote
+	}
+	c.log.Info("call comes in", zap.String("kind", string(c.Kind)), zap.String("route", c.Route.Match), c.personal("from", c.From))
+	c.Place.Tier = -1
+	c.offerOn()
+}
+
+// personal is a log field that is left out unless personal data may be logged.
+func (c *Call) personal(key, value string) zap.Field {
+	if !c.g.settings.Load().PersonalData {
+		return zap.Skip()
+	}
+	return zap.String(key, value)
+}
+
+// session0 is an SDP without streams: an INVITE that makes no offer.
+var session0 = session{}
+
+// inviteTo builds the INVITE of a taker's leg: the caller's own, header by
+// header and part by part, but for what belongs to the new dialog.
+func (c *Call) inviteTo(l *Leg) (*gosip.Request, error) {
+	req, err := l.Dialog.request("INVITE", l.Dialog.nextSeq())
+	if err != nil {
+		return nil, err
+	}
+	l.Invite = l.Dialog.LocalSeq
+	if hops, err := strconv.Atoi(strings.TrimSpace(get(c.invite, "max-forwards"))); err == nil && hops > 0 {
+		left := gosip.MaxForwardsHeader(hops - 1)
+		req.ReplaceHeader(&left)
+	}
+	// The session timer of the first dialog is not the next one's.
+	var except []string
+	if l.Rescue {
+		except = []string{"session-expires", "min-se"}
+	}
+	carry(c.invite, req, except...)
+	c.addIdentifiers(req)
+	if l.Rescue {
+		c.explain(req, l)
+	}
+	body := c.invite.Body()
+	if offer, err := parseSDP([]byte(c.Offer)); err == nil {
+		contentType := get(c.invite, "content-type")
+		sdp := c.tell(l, offer.prefer(c.InUse))
+		if _, _, has := sdpPart(contentType, body); has {
+			body = withSDP(contentType, body, sdp)
+		} else if len(body) == 0 {
+			req.AppendHeader(gosip.NewHeader("Content-Type", "application/sdp"))
+			body = sdp
+		}
+	}
+	if len(body) > 0 {
+		req.SetBody(body)
+	} else {
+		req.SetBody(nil)
+	}
+	return req, nil
+}
+
+// relay builds the caller's answer from a taker's: the same status, headers
+// and parts, our own dialog and ports.
+func (c *Call) relay(res *gosip.Response, l *Leg) *gosip.Response {
+	out := respond(c.invite, res.StatusCode, res.Reason, c.caller.Dialog.LocalTag)
+	if res.StatusCode < 300 {
+		c.caller.Dialog.Features = features(res)
+		out.AppendHeader(gosip.NewHeader("Contact", c.caller.Dialog.contact()))
+	}
+	carry(res, out)
+	body := res.Body()
+	if s := sdpOf(res); s != nil {
+		body = withSDP(get(res, "content-type"), body, c.tell(c.caller, s))
+	}
+	out.SetBody(body)
+	return out
+}
+
+// features are the Contact parameters that say what a peer is (isfocus,
+// +sip.src, RFC 3840); q and expires belong to a registration.
+func features(msg gosip.Message) string {
+	c := list(getAll(msg, "contact"))
+	if len(c) == 0 {
+		return ""
+	}
+	return parseAddress(c[0]).without("expires").without("q").Params
+}
+
+// over is a call's end as seen from outside its goroutine.
+type over struct{ atomic.Bool }
+
+// finish is the end of the caller's leg, whoever brought it about: everybody
+// else is let go, what is open is closed, and the records are completed.
+func (c *Call) finish() {
+	c.over.Store(true)
+	stop(&c.retry)
+	c.g.queue.leave(c)
+	by := c.ended.By
+	if c.pending != nil {
+		c.letGo(c.pending)
+		if by == "" {
+			by, c.ended.Reason, c.ended.Bye = "position", c.pending.how, nil
+			if c.pending.bye != nil {
+				c.ended.Bye = c.pending.bye.req
+			}
+		}
+		c.ended.By = by
+		c.pending = nil
+	}
+	for _, l := range append([]*Leg{}, c.offers...) {
+		c.giveUp(l)
+	}
+	c.offers = nil
+	if c.taker != nil {
+		c.bye(c.taker, c.ended.Bye)
+		c.drop(c.taker)
+		c.taker = nil
+	}
+	c.endCaller(by)
+	c.g.countEnd(c.Kind, by)
+	entries := []recorder.Entry{c.entry("call.ended", c.endData())}
+	c.g.opts.Journal.Append(entries...)
+	c.log.Info("call ended", zap.String("by", by), zap.String("reason", c.ended.Reason),
+		zap.Duration("duration", time.Since(c.Started)), zap.Int("rescues", c.Rescues))
+	c.closeMedia()
+	c.linger = c.after(64*t1+8*time.Second, func() { c.done = true })
+	c.settled()
+}
+
+// endCaller ends the caller's own leg as far as the caller has not done so.
+func (c *Call) endCaller(by string) {
+	switch {
+	case by == "caller":
+		c.caller.State = Over
+		c.caller.acked() // a 2xx that is still repeated has nobody to reach
+	case !c.answered():
+		code := c.ended.Code
+		if code == 0 {
+			code = 480
+		}
+		res := c.ended.Refusal
+		if res == nil {
+			res = respond(c.invite, code, reasons[code], c.caller.Dialog.LocalTag)
+		}
+		c.caller.State = Over
+		if err := c.inviteTx.Respond(res); err != nil {
+			c.log.Debug("final answer not sent", zap.Error(err))
+		}
+	default:
+		c.bye(c.caller, c.ended.Bye)
+	}
+	c.caller.Since = time.Now()
+}
+
+// answered tells whether the caller got a 2xx.
+func (c *Call) answered() bool { return !c.Answered.IsZero() }
+
+// closeMedia ends media and then the recording, once all packets are with it.
+func (c *Call) closeMedia() {
+	rec := c.Recording
+	c.media.Close(func() { c.post(func() { c.closeRecording(rec) }) })
+}
+
+// settled ends the goroutine when nothing is outstanding: no INVITE without a
+// final answer, no unacknowledged 2xx, media closed.
+func (c *Call) settled() {
+	if c.state != Ended || !c.mediaOver {
+		return
+	}
+	for _, l := range c.Legs {
+		if l.open || l.byeDue != nil || l.Role == RoleCaller && l.final != nil {
+			return
+		}
+	}
+	stop(&c.linger)
+	c.done = true
+}

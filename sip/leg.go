@@ -1,0 +1,236 @@
+package sip
+
+import (
+	"strings"
+	"time"
+
+	gosip "github.com/emiago/sipgo/sip"
+	"go.uber.org/zap"
+
+	"holdline/media"
+	"holdline/sip/edge"
+)
+
+// Role is what a leg is in its call.
+type Role string
+
+// The roles of a leg.
+const (
+	RoleCaller Role = "caller"
+	RoleTaker  Role = "taker"
+)
+
+// LegState is how far a leg's dialog is.
+type LegState string
+
+// The states of a leg.
+const (
+	Calling   LegState = "calling"
+	Early     LegState = "early"
+	Confirmed LegState = "confirmed"
+	Over      LegState = "ended"
+)
+
+// Leg is one dialog of a call with what belongs to it. The exported fields
+// are plain values that can be written down and rebuilt; the others are
+// handles on what is under way.
+type Leg struct {
+	ID     media.LegID `json:"id"`
+	Role   Role        `json:"role"`
+	Target string      `json:"target"` // position id, or SIP URI of a fallback target
+	URI    string      `json:"uri"`
+	Key    string      `json:"key"` // of its desk
+	Agent  string      `json:"agent,omitempty"`
+	Desk   bool        `json:"desk,omitempty"` // a configured position
+
+	State   LegState      `json:"state"`
+	Since   time.Time     `json:"since"`
+	Dialog  Dialog        `json:"dialog"`
+	Invite  uint32        `json:"invite"` // CSeq of the INVITE that made the dialog
+	Origin  origin        `json:"origin"`
+	Ports   []media.Ports `json:"ports,omitempty"`
+	Remote  string        `json:"remote,omitempty"` // the peer's latest SDP
+	Peer    string        `json:"peer,omitempty"`   // source of its last message
+	Rescue  bool          `json:"rescue,omitempty"`
+	Acked   bool          `json:"acked"` // our 2xx was acknowledged
+	hasLeg  bool          // it has a media leg
+	request *gosip.Request
+	alive   bool // any response came
+	open    bool // its INVITE has no final answer yet
+	cancel  bool // CANCEL is sent, or due with the first provisional
+	sentC   bool
+	held    *held // a BYE that overtook the 2xx
+	ack     *gosip.Request
+	lateAck bool // the ACK waits for the caller's, which carries the answer
+	ring    *time.Timer
+	dead    *time.Timer
+	final   *final2xx
+	byeDue  *gosip.Request // BYE to be sent when our 2xx is acknowledged
+	pend    map[uint32]*relayed
+}
+
+// held is a request with its transaction, kept for later.
+type held struct {
+	req *gosip.Request
+	tx  *gosip.ServerTx
+}
+
+// release is a taker leaving, with what was seen of it.
+type release struct {
+	leg  *Leg
+	bye  *held // nil when the taker left without one
+	how  string
+	data releaseData
+}
+
+// final2xx is a 2xx of ours that is sent again until it is acknowledged
+// (RFC 3261 section 13.3.1.4).
+type final2xx struct {
+	tx    *gosip.ServerTx
+	res   *gosip.Response
+	every time.Duration
+	until time.Time
+	timer *time.Timer
+}
+
+const (
+	t1 = 500 * time.Millisecond // RFC 3261 section 17.1.1.1
+	t2 = 4 * time.Second
+)
+
+// send starts a client transaction on l; sink runs in the call's goroutine.
+func (c *Call) send(l *Leg, req *gosip.Request, sink func(edge.Response)) {
+	c.aim(l, req)
+	c.g.edge.Send(req, func(r edge.Response) { c.post(func() { sink(r) }) })
+}
+
+// aim sends over the TCP connection that the peer opened, while it stands.
+func (c *Call) aim(l *Leg, req *gosip.Request) {
+	if l.Dialog.Network == "tcp" && l.Peer != "" && c.g.edge.Connected("tcp", l.Peer) {
+		req.SetDestination(l.Peer)
+	}
+}
+
+// answer sends a final 2xx of ours and repeats it until its ACK comes.
+func (c *Call) answer(l *Leg, tx *gosip.ServerTx, res *gosip.Response, lost func()) {
+	if l.final != nil {
+		stop(&l.final.timer)
+	}
+	f := &final2xx{tx: tx, res: res, every: t1, until: time.Now().Add(64 * t1)}
+	l.final, l.Acked = f, false
+	if err := tx.Respond(res); err != nil {
+		c.log.Debug("2xx not sent", zap.String("leg", l.Target), zap.Error(err))
+	}
+	var again func()
+	again = func() {
+		if l.final != f {
+			return
+		}
+		if time.Now().After(f.until) {
+			l.final = nil
+			lost()
+			return
+		}
+		tx.Respond(res) // a send that fails is tried again, and given up in the end
+		f.every = min(2*f.every, t2)
+		f.timer = c.after(f.every, again)
+	}
+	f.timer = c.after(f.every, again)
+}
+
+// acked stops the repetition of l's 2xx.
+func (l *Leg) acked() {
+	l.Acked = true
+	if l.final != nil {
+		stop(&l.final.timer)
+		l.final = nil
+	}
+}
+
+// bye ends l's dialog from our side, carrying what from said (a BYE of the
+// other side), and forgets it: whatever comes back, the leg is gone.
+func (c *Call) bye(l *Leg, from *gosip.Request) {
+	if l.State == Over {
+		return
+	}
+	l.State, l.Since = Over, time.Now()
+	req, err := l.Dialog.request("BYE", l.Dialog.nextSeq())
+	if err != nil {
+		c.log.Warn("leg cannot be told that it is over", zap.String("leg", l.Target), zap.Error(err))
+		return
+	}
+	if from != nil && from.Method == gosip.BYE {
+		carry(from, req, strings.ToLower(c.g.intakeHeader()), "authorization", "proxy-authorization")
+		req.SetBody(from.Body())
+	}
+	if l.Role == RoleCaller && !l.Acked {
+		l.byeDue = req // RFC 3261 section 15: not before the ACK
+		return
+	}
+	c.send(l, req, func(edge.Response) {})
+}
+
+// drop frees what l holds besides its dialog.
+func (c *Call) drop(l *Leg) {
+	stop(&l.ring)
+	stop(&l.dead)
+	if l.hasLeg && l != c.caller {
+		c.media.DropLeg(l.ID)
+		l.hasLeg = false
+	}
+	if l.Key != "" {
+		c.g.desks.release(l.Key)
+		l.Key = ""
+	}
+}
+
+// hear takes a peer's SDP: where it receives, in which formats.
+func (c *Call) hear(l *Leg, s *session, codecs [][]media.Codec) {
+	l.Remote = strings.Join(s.lines, "\r\n") + "\r\n"
+	c.streams(l, s)
+	for i, r := range s.remotes() {
+		if i < len(codecs) && len(codecs[i]) > 0 {
+			r.Codecs = codecs[i]
+		}
+		c.media.SetRemote(l.ID, i, r)
+	}
+}
+
+// streams makes sure l has a port pair for each m-line of s.
+func (c *Call) streams(l *Leg, s *session) {
+	kinds := s.kinds()
+	if !l.hasLeg {
+		id, ports, err := c.media.AddLeg(kinds, c.wants6(l))
+		if err != nil {
+			c.log.Error("no media ports", zap.String("leg", l.Target), zap.Error(err))
+			return
+		}
+		l.ID, l.Ports, l.hasLeg = id, ports, true
+		return
+	}
+	if len(kinds) > len(l.Ports) {
+		more, err := c.media.AddStreams(l.ID, kinds[len(l.Ports):])
+		if err != nil {
+			c.log.Error("no media ports", zap.String("leg", l.Target), zap.Error(err))
+			return
+		}
+		l.Ports = append(l.Ports, more...)
+	}
+}
+
+// tell renders s for l: our ports, l's session name.
+func (c *Call) tell(l *Leg, s *session) []byte {
+	c.streams(l, s)
+	return s.rewrite(l.Ports, &l.Origin)
+}
+
+// wants6 tells whether l's media is IPv6: as its signalling.
+func (c *Call) wants6(l *Leg) bool { return strings.HasPrefix(l.Dialog.Next, "[") }
+
+// deskKey names l's target also after its desk was given back.
+func (l *Leg) deskKey() string {
+	if l.Desk {
+		return l.Target
+	}
+	return deskKey(l.URI)
+}

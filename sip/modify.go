@@ -1,0 +1,291 @@
+package sip
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	gosip "github.com/emiago/sipgo/sip"
+	"go.uber.org/zap"
+
+	"holdline/media"
+	"holdline/sip/edge"
+)
+
+// relayed is an in-dialog request that was passed on to the other side.
+type relayed struct {
+	from, to *Leg
+	req      *gosip.Request
+	tx       *gosip.ServerTx
+	out      *gosip.Request
+	seq      uint32   // CSeq on to
+	offer    *session // in req
+	ack      *gosip.Request
+	late     bool // the answer comes in the ACK
+}
+
+// onOffer takes re-INVITE and UPDATE. They pass to the other side; while the
+// caller is alone, the caller's are answered by us.
+func (c *Call) onOffer(l *Leg, req *gosip.Request, tx *gosip.ServerTx) {
+	if to := c.across(l); to != nil {
+		c.forward(l, to, req, tx)
+		return
+	}
+	if l == c.caller && c.state != Ended && (c.answered() || req.Method == gosip.UPDATE) {
+		c.answerSelf(req, tx)
+		return
+	}
+	c.g.refuse(req, tx, 481)
+}
+
+// onOther takes every other method. While the caller is alone it is answered
+// politely: there is nobody to pass it to, and nothing of it may cost the call.
+func (c *Call) onOther(l *Leg, req *gosip.Request, tx *gosip.ServerTx) {
+	if to := c.across(l); to != nil {
+		c.forward(l, to, req, tx)
+		return
+	}
+	switch req.Method {
+	case gosip.REFER, gosip.SUBSCRIBE:
+		c.g.refuse(req, tx, 480)
+	default:
+		c.ok(req, tx)
+	}
+}
+
+// across is the leg on the other side of l; nil when nobody is there.
+func (c *Call) across(l *Leg) *Leg {
+	switch {
+	case c.state == Ended:
+		return nil
+	case l == c.caller && c.taker != nil:
+		return c.taker
+	case l == c.caller && !c.answered():
+		return c.early
+	case l == c.taker || l == c.early:
+		return c.caller
+	}
+	return nil
+}
+
+// forward passes a request on in the dialog of the other side and its answers
+// back.
+func (c *Call) forward(from, to *Leg, req *gosip.Request, tx *gosip.ServerTx) {
+	seq := to.Dialog.nextSeq()
+	out, err := to.Dialog.request(string(req.Method), seq)
+	if err != nil {
+		c.g.refuse(req, tx, 500)
+		return
+	}
+	if hops, err := strconv.Atoi(strings.TrimSpace(get(req, "max-forwards"))); err == nil && hops > 0 {
+		left := gosip.MaxForwardsHeader(hops - 1)
+		out.ReplaceHeader(&left)
+	}
+	r := &relayed{from: from, to: to, req: req, tx: tx, out: out, seq: seq, offer: sdpOf(req)}
+	r.late = r.offer == nil && req.Method == gosip.INVITE
+	c.fill(out, req, to)
+	c.renumberRAck(out, from, to)
+	if req.Method == gosip.INVITE {
+		if from.pend == nil {
+			from.pend = map[uint32]*relayed{}
+		}
+		n, _, _ := cseq(req)
+		from.pend[n] = r
+		tx.Respond(respond(req, 100, reasons[100], "")) // stops its repetition
+		tx.OnCancel(func(*gosip.Request) { c.post(func() { c.cancelRelayed(r) }) })
+	}
+	c.send(to, out, func(res edge.Response) { c.onRelayed(r, res) })
+}
+
+// renumberRAck names the INVITE's number on the other side (RFC 3262 section 7.2).
+func (c *Call) renumberRAck(out *gosip.Request, from, to *Leg) {
+	f := strings.Fields(get(out, "rack"))
+	if len(f) != 3 || f[1] != strconv.FormatUint(uint64(from.Invite), 10) {
+		return
+	}
+	f[1] = strconv.FormatUint(uint64(to.Invite), 10)
+	for _, h := range out.Headers() {
+		if longName(h.Name()) == "rack" {
+			out.ReplaceHeader(gosip.NewHeader(h.Name(), strings.Join(f, " ")))
+			return
+		}
+	}
+}
+
+// onRelayed passes an answer back.
+func (c *Call) onRelayed(r *relayed, res edge.Response) {
+	if res.Err != nil {
+		c.relayFailed(r, 408)
+		c.lost(r.to, "no answer to "+string(r.req.Method))
+		return
+	}
+	code := res.StatusCode
+	if code == 100 {
+		return
+	}
+	if code >= 200 && r.ack != nil {
+		c.g.edge.Write(r.ack) // the 2xx again
+		return
+	}
+	out := respond(r.req, code, res.Reason, r.from.Dialog.LocalTag)
+	if code < 300 && (r.req.Method == gosip.INVITE || r.req.Method == gosip.UPDATE || r.req.Method == gosip.SUBSCRIBE) {
+		r.to.Dialog.learn(res.Response, "", false)
+		out.AppendHeader(gosip.NewHeader("Contact", r.from.Dialog.contact()))
+	}
+	carry(res.Response, out)
+	body := res.Body()
+	if s := sdpOf(res.Response); s != nil {
+		body = withSDP(get(res, "content-type"), body, c.tell(r.from, s))
+		c.agreed(r, s, code)
+	}
+	out.SetBody(body)
+	switch {
+	case r.req.Method == gosip.INVITE && code >= 200 && code < 300:
+		if !r.late {
+			c.ackRelayed(r, nil)
+		}
+		c.answer(r.from, r.tx, out, func() {})
+	default:
+		if err := r.tx.Respond(out); err != nil {
+			c.log.Debug("answer not sent", zap.Error(err))
+		}
+	}
+	if code == 481 || code == 408 {
+		c.lost(r.to, "answered "+strconv.Itoa(code)+" to "+string(r.req.Method))
+	}
+}
+
+func (c *Call) relayFailed(r *relayed, code int) {
+	if err := r.tx.Respond(respond(r.req, code, reasons[code], r.from.Dialog.LocalTag)); err != nil {
+		c.log.Debug("answer not sent", zap.Error(err))
+	}
+}
+
+// agreed applies an offer and its answer to media.
+func (c *Call) agreed(r *relayed, answer *session, code int) {
+	if code >= 300 {
+		return
+	}
+	c.hear(r.to, answer, nil)
+	if r.offer == nil {
+		return // answer is an offer; the answer to it comes with the ACK
+	}
+	var use [][]media.Codec
+	for i, o := range r.offer.remotes() {
+		if i < len(answer.media) {
+			use = append(use, negotiated(o.Codecs, answer.codecs(answer.media[i])))
+		}
+	}
+	c.hear(r.from, r.offer, use)
+	if r.from == c.caller {
+		c.InUse, c.Offer = use, c.caller.Remote
+		c.Held = false
+		return
+	}
+	if r.to == c.caller {
+		c.InUse = nil
+		for _, m := range answer.media {
+			c.InUse = append(c.InUse, answer.codecs(m))
+		}
+		c.Offer = c.caller.Remote
+		c.Held = holds(r.offer)
+	}
+}
+
+// holds tells whether an offer puts its reader on hold.
+func holds(s *session) bool {
+	for _, m := range s.media {
+		if d := s.direction(m); d != "sendrecv" || s.connection(m).IsUnspecified() {
+			return true
+		}
+	}
+	return false
+}
+
+// passAck sends the ACK of a passed re-INVITE on, if it carries the answer.
+func (c *Call) passAck(r *relayed, req *gosip.Request) {
+	if !r.late {
+		return
+	}
+	if s := sdpOf(req); s != nil {
+		c.hear(r.from, s, nil)
+		if r.from == c.caller {
+			c.Offer = c.caller.Remote
+		}
+	}
+	c.ackRelayed(r, req)
+}
+
+func (c *Call) ackRelayed(r *relayed, from *gosip.Request) {
+	ack, err := r.to.Dialog.request("ACK", r.seq)
+	if err != nil {
+		return
+	}
+	c.fill(ack, from, r.to)
+	r.ack = ack
+	c.aim(r.to, ack)
+	c.g.edge.Write(ack)
+}
+
+// cancelRelayed passes the CANCEL of a re-INVITE on.
+func (c *Call) cancelRelayed(r *relayed) {
+	tmp := &Leg{Dialog: r.to.Dialog, Invite: r.seq, request: r.out, Peer: r.to.Peer}
+	c.sendCancel(tmp)
+}
+
+// answerSelf answers a caller who re-negotiates while waiting, with our own
+// media: the prompt goes on.
+func (c *Call) answerSelf(req *gosip.Request, tx *gosip.ServerTx) {
+	res := respond(req, 200, reasons[200], c.caller.Dialog.LocalTag)
+	res.AppendHeader(gosip.NewHeader("Contact", c.caller.Dialog.contact()))
+	if se := get(req, "session-expires"); se != "" {
+		// The caller keeps refreshing (RFC 4028 section 9).
+		secs, _, _ := strings.Cut(se, ";")
+		res.AppendHeader(gosip.NewHeader("Session-Expires", strings.TrimSpace(secs)+";refresher=uac"))
+		res.AppendHeader(gosip.NewHeader("Require", "timer"))
+	}
+	offer := sdpOf(req)
+	var body *session
+	if offer != nil {
+		body = offer.answer(c.InUse)
+		var use [][]media.Codec
+		for i, o := range offer.remotes() {
+			use = append(use, negotiated(o.Codecs, body.codecs(body.media[i])))
+		}
+		c.hear(c.caller, offer, use)
+		c.InUse, c.Offer = use, c.caller.Remote
+	} else if req.Method == gosip.INVITE {
+		body, _ = parseSDP([]byte(c.Offer))
+	}
+	if body != nil {
+		res.AppendHeader(gosip.NewHeader("Content-Type", "application/sdp"))
+		res.SetBody(c.tell(c.caller, body))
+	}
+	if req.Method == gosip.INVITE {
+		c.answer(c.caller, tx, res, func() {})
+		return
+	}
+	if err := tx.Respond(res); err != nil {
+		c.log.Debug("200 not sent", zap.Error(err))
+	}
+}
+
+// onOptions answers for this node (RFC 3261 section 11): 503 while it drains,
+// so that whoever routes to it goes elsewhere.
+func (g *Guard) onOptions(req *gosip.Request, tx *gosip.ServerTx) {
+	if g.Draining() {
+		g.refuse(req, tx, 503)
+		return
+	}
+	res := respond(req, 200, reasons[200], newToken())
+	for _, h := range [][2]string{
+		{"Allow", allow}, {"Accept", "application/sdp, multipart/mixed"},
+		{"Accept-Encoding", "identity"}, {"Accept-Language", "en"}, {"Supported", "replaces, timer, 100rel"},
+		{"Date", time.Now().UTC().Format("Mon, 02 Jan 2006 15:04:05 GMT")},
+	} {
+		res.AppendHeader(gosip.NewHeader(h[0], h[1]))
+	}
+	if err := tx.Respond(res); err != nil {
+		g.log.Debug("200 not sent", zap.Error(err))
+	}
+}

@@ -1,0 +1,276 @@
+package sip
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	gosip "github.com/emiago/sipgo/sip"
+	"go.uber.org/zap"
+
+	"holdline/media"
+	"holdline/policy"
+	"holdline/sip/edge"
+)
+
+func (g *Guard) socketFor(network, next string) (string, error) {
+	dest, err := netip.ParseAddrPort(next)
+	if err != nil {
+		return "", fmt.Errorf("next hop %q: %w", next, err)
+	}
+	local, err := g.edge.Local(network, dest)
+	if err != nil {
+		return "", err
+	}
+	return local.String(), nil
+}
+
+// onInviteResponse takes every answer of a target, late ones too.
+func (c *Call) onInviteResponse(l *Leg, r edge.Response) {
+	if r.Err != nil {
+		if l.open {
+			l.open = false
+			c.failed(l, failure{Reason: r.Err.Error()})
+			l.State = Over
+			c.reap(l)
+		}
+		return
+	}
+	res := r.Response
+	l.alive = true
+	stop(&l.dead)
+	l.Peer = res.Source()
+	switch {
+	case res.StatusCode < 200:
+		c.progress(l, res)
+	case res.StatusCode < 300:
+		c.accepted(l, res)
+	default:
+		l.open = false
+		l.State = Over
+		c.failed(l, failure{Code: res.StatusCode, Reason: res.Reason, res: res})
+		if l.held != nil {
+			c.g.refuse(l.held.req, l.held.tx, 481)
+			l.held = nil
+		}
+		c.reap(l)
+	}
+}
+
+// progress passes on what a ringing target says.
+func (c *Call) progress(l *Leg, res *gosip.Response) {
+	if l.cancel {
+		c.sendCancel(l)
+		return
+	}
+	if res.StatusCode == 100 || l.State == Confirmed {
+		return
+	}
+	l.State = Early
+	l.Dialog.learn(res, tag(get(res, "to")), true)
+	if c.answered() {
+		return // the caller hears the prompt
+	}
+	s := sdpOf(res)
+	if s != nil && (c.early == nil || c.early == l) {
+		c.hear(l, s, nil)
+		c.settle(s)
+		c.startRecording()
+		c.media.Bridge(l.ID)
+	}
+	if c.early == nil {
+		c.early = l
+	}
+	c.caller.State = Early
+	if err := c.inviteTx.Respond(c.relay(res, l)); err != nil {
+		c.log.Debug("progress not sent", zap.Error(err))
+	}
+}
+
+// accepted takes a 2xx. The first one that comes while the caller waits wins;
+// every other is acknowledged and ended at once.
+func (c *Call) accepted(l *Leg, res *gosip.Response) {
+	if l.State == Confirmed || l.State == Over && !l.open {
+		if l.ack != nil {
+			c.g.edge.Write(l.ack) // its 2xx again: our ACK was lost
+		}
+		return
+	}
+	l.open = false
+	l.State, l.Since = Confirmed, time.Now()
+	l.Dialog.learn(res, tag(get(res, "to")), true)
+	i := slices.Index(c.offers, l)
+	wins := i >= 0 && c.taker == nil && (c.state == Offering || c.state == Waiting)
+	l.lateAck = wins && c.Offer == "" && !c.answered() && sdpOf(res) != nil
+	if !l.lateAck {
+		c.acknowledge(l, nil)
+	}
+	if !wins {
+		c.bye(l, nil)
+		c.drop(l)
+		c.reap(l)
+		return
+	}
+	stop(&l.ring)
+	c.offers = slices.Delete(c.offers, i, i+1)
+	for _, other := range slices.Clone(c.offers) {
+		c.giveUp(other)
+	}
+	c.offers, c.plan = nil, nil
+	c.taker, c.early = l, nil
+	c.answer200 = res
+	c.fire(takerAnswered)
+}
+
+// acknowledge sends the ACK of a target's 2xx, with the caller's answer if
+// the offer was in the 2xx.
+func (c *Call) acknowledge(l *Leg, from *gosip.Request) {
+	ack, err := l.Dialog.request("ACK", l.Invite)
+	if err != nil {
+		c.log.Warn("no ACK", zap.String("leg", l.Target), zap.Error(err))
+		return
+	}
+	c.fill(ack, from, l)
+	l.ack = ack
+	c.aim(l, ack)
+	c.g.edge.Write(ack)
+}
+
+// fill gives out the headers and the body of from, with our ports in its SDP.
+func (c *Call) fill(out, from *gosip.Request, l *Leg) {
+	if from == nil {
+		out.SetBody(nil)
+		return
+	}
+	carry(from, out)
+	body := from.Body()
+	if s := sdpOf(from); s != nil {
+		body = withSDP(get(from, "content-type"), body, c.tell(l, s))
+	}
+	if len(body) == 0 {
+		body = nil
+	}
+	out.SetBody(body)
+}
+
+// bridge connects the caller with the taker who answered.
+func (c *Call) bridge() {
+	l, res := c.taker, c.answer200
+	c.answer200 = nil
+	stop(&c.retry)
+	c.g.queue.leave(c)
+	now := time.Now()
+	c.Taken = now
+	s := sdpOf(res)
+	if s != nil {
+		c.hear(l, s, nil)
+	}
+	first := !c.answered()
+	if first {
+		c.Answered = now
+		c.caller.State = Confirmed
+		c.caller.Since = now
+	}
+	c.recordAnswer(l, res)
+	c.startRecording()
+	c.markTaker(l)
+	if first {
+		if s != nil && c.Offer != "" {
+			c.settle(s)
+		}
+		c.answer(c.caller, c.inviteTx, c.relay(res, l), c.callerSilent)
+	}
+	c.media.Bridge(l.ID)
+	if codes := c.codes(); len(codes) > 0 && c.guardedKind() {
+		c.media.WatchCodes(l.ID, codes)
+	}
+	if !first && s != nil {
+		c.fitCaller(l, s)
+	}
+	if l.Rescue {
+		c.rescued(l)
+	}
+	if l.held != nil { // it hung up before we saw its answer
+		h := l.held
+		l.held = nil
+		c.onBye(l, h.req, h.tx)
+	}
+}
+
+// settle fixes what the caller will be sent, by the answer it was given.
+func (c *Call) settle(answer *session) {
+	offer, err := parseSDP([]byte(c.Offer))
+	if err != nil {
+		return
+	}
+	remotes := offer.remotes()
+	c.InUse = nil
+	for i, m := range answer.media {
+		if i >= len(remotes) {
+			break
+		}
+		c.InUse = append(c.InUse, negotiated(remotes[i].Codecs, answer.codecs(m)))
+	}
+	c.hear(c.caller, offer, c.InUse)
+}
+
+// callerSilent: the caller never acknowledged our 2xx. Where there is sound
+// from them, they are there, and stay.
+func (c *Call) callerSilent() {
+	if c.caller.byeDue != nil {
+		req := c.caller.byeDue
+		c.caller.byeDue = nil
+		c.send(c.caller, req, func(edge.Response) {})
+	}
+	for _, s := range c.media.Stats(media.Caller) {
+		if time.Since(s.LastRecv) < 5*time.Second {
+			c.caller.Acked = true
+			c.log.Warn("caller did not acknowledge, but is heard: kept")
+			return
+		}
+	}
+	c.ended.By, c.ended.Reason = "error", "the caller never acknowledged the answer"
+	c.fire(callerLost)
+	c.settled()
+}
+
+// onStray ends a call that a target took after its transaction was over.
+func (c *Call) onStray(res *gosip.Response) {
+	l := c.Legs[tag(get(res, "from"))]
+	if l == nil || l == c.caller {
+		return
+	}
+	if l.State == Confirmed || l.State == Over && l.ack != nil {
+		if l.ack != nil {
+			c.g.edge.Write(l.ack)
+		}
+		return
+	}
+	l.Dialog.learn(res, tag(get(res, "to")), true)
+	c.acknowledge(l, nil)
+	l.State = Confirmed
+	c.bye(l, nil)
+}
+
+// startRecording begins the recording with the first media of a call.
+func (c *Call) startRecording() {
+	if c.g.opts.Audio == nil || c.Recording != 0 || c.Kind == policy.Test {
+		return
+	}
+	rec, path, err := c.g.opts.Audio.Start(c.ID, time.Now())
+	if err != nil {
+		c.log.Error("recording cannot start, the call goes on", zap.Error(err))
+		c.g.degraded("a recording cannot start: " + err.Error())
+		return
+	}
+	c.Recording, c.RecordedTo = rec, path
+	c.media.Record(rec)
+	c.record("recording.started", recordingData{Path: path})
+}
+
+func (c *Call) markTaker(l *Leg) {
+	if c.g.opts.Audio != nil && c.Recording != 0 {
+		c.g.opts.Audio.Mark(c.Recording, time.Now(), "taker "+l.Target)
+	}
+}

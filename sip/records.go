@@ -1,0 +1,268 @@
+package sip
+
+import (
+	"encoding/base64"
+	"time"
+	"unicode/utf8"
+
+	gosip "github.com/emiago/sipgo/sip"
+
+	"holdline/media"
+	"holdline/policy"
+	"holdline/recorder"
+	"holdline/sip/edge"
+)
+
+type entry = recorder.Entry
+
+func entryList(e ...entry) []entry { return e }
+
+// wire is a message as it was on the wire, for the journal: the exact bytes,
+// as text where they are text.
+type wire struct {
+	Raw       string    `json:"raw,omitempty"`
+	RawBase64 string    `json:"rawBase64,omitempty"`
+	Transport string    `json:"transport,omitempty"`
+	Source    string    `json:"source,omitempty"`
+	Local     string    `json:"local,omitempty"`
+	Arrived   time.Time `json:"arrived,omitzero"`
+}
+
+func wireOf(msg gosip.Message) *wire {
+	a := edge.ArrivalOf(msg)
+	if len(a.Raw) == 0 {
+		return nil
+	}
+	w := &wire{Transport: a.Transport, Source: a.Source, Local: a.Local, Arrived: a.At}
+	if utf8.Valid(a.Raw) {
+		w.Raw = string(a.Raw)
+	} else {
+		w.RawBase64 = base64.StdEncoding.EncodeToString(a.Raw)
+	}
+	return w
+}
+
+// offerData is call.offered and rescue.offered.
+type offerData struct {
+	Leg         string          `json:"leg"`
+	Position    string          `json:"position"`
+	URI         string          `json:"uri"`
+	Agent       string          `json:"agent,omitempty"`
+	Kind        policy.CallKind `json:"kind"`
+	EmergencyID string          `json:"emergencyId,omitempty"`
+	IncidentID  string          `json:"incidentId,omitempty"`
+	From        string          `json:"from,omitempty"`
+	To          string          `json:"to,omitempty"`
+	RequestURI  string          `json:"requestUri,omitempty"`
+	Route       string          `json:"route,omitempty"`
+	Priority    string          `json:"priority,omitempty"`
+	Source      string          `json:"source,omitempty"`
+	Tier        int             `json:"tier,omitempty"`  // from 1
+	Round       int             `json:"round,omitempty"` // from 1
+	Queue       int             `json:"queue,omitempty"` // place in the queue, from 1
+	WaitingMS   int64           `json:"waitingMs,omitempty"`
+}
+
+// answerData is call.answered and rescue.answered.
+type answerData struct {
+	Leg       string `json:"leg"`
+	Position  string `json:"position"`
+	URI       string `json:"uri"`
+	Agent     string `json:"agent,omitempty"`
+	WaitingMS int64  `json:"waitingMs"` // since the call, or since the release
+	Rescues   int    `json:"rescues,omitempty"`
+	Answer    *wire  `json:"answer,omitempty"`
+}
+
+// failData is call.failed and rescue.failed.
+type failData struct {
+	Leg      string `json:"leg"`
+	Position string `json:"position"`
+	URI      string `json:"uri"`
+	Agent    string `json:"agent,omitempty"`
+	Code     int    `json:"code,omitempty"`
+	Reason   string `json:"reason"`
+	Answer   *wire  `json:"answer,omitempty"`
+}
+
+// releaseData is release.requested: what happened, as it was seen.
+type releaseData struct {
+	Leg      string              `json:"leg"`
+	Position string              `json:"position"`
+	URI      string              `json:"uri"`
+	Agent    string              `json:"agent,omitempty"`
+	How      string              `json:"how"`
+	At       time.Time           `json:"at"`
+	TalkMS   int64               `json:"talkMs"`
+	TLS      string              `json:"tlsIdentity"` // "none": the transport proves no identity
+	Caller   []media.StreamStats `json:"callerMedia"`
+	Taker    []media.StreamStats `json:"takerMedia"`
+	Intake   policy.Intake       `json:"intake"`
+	Bye      *wire               `json:"bye,omitempty"`
+}
+
+// verdictData is release.allowed and release.intercepted.
+type verdictData struct {
+	Leg      string          `json:"leg"`
+	Position string          `json:"position"`
+	Agent    string          `json:"agent,omitempty"`
+	Decision policy.Decision `json:"decision"`
+	Rule     string          `json:"rule"`
+	Why      string          `json:"why"`
+	Policy   string          `json:"policy"`
+}
+
+// promptData is rescue.prompted.
+type promptData struct {
+	Played  bool      `json:"played"`
+	Reason  string    `json:"reason,omitempty"` // why nothing is heard
+	At      time.Time `json:"at,omitzero"`
+	AfterMS float64   `json:"afterMs,omitempty"` // since the BYE arrived
+	GapMS   float64   `json:"gapMs,omitempty"`   // since the packet before it went to the caller
+}
+
+// markData is intake.marked.
+type markData struct {
+	Field    policy.Field `json:"field"`
+	Value    string       `json:"value"`
+	By       string       `json:"by"`
+	Source   string       `json:"source"`
+	Complete bool         `json:"complete"`
+}
+
+// alertData is alert.raised.
+type alertData struct {
+	ID        string         `json:"id"`
+	Cause     string         `json:"cause"` // intercept, review, escalation
+	Position  string         `json:"position,omitempty"`
+	Agent     string         `json:"agent,omitempty"`
+	Rule      string         `json:"rule,omitempty"`
+	Why       string         `json:"why"`
+	Intake    []policy.Field `json:"intake,omitempty"`
+	Tier      int            `json:"tier,omitempty"`
+	Round     int            `json:"round,omitempty"`
+	Targets   []string       `json:"targets,omitempty"`
+	WaitingMS int64          `json:"waitingMs,omitempty"`
+	After     string         `json:"after,omitempty"` // the alert this one follows
+}
+
+// recordingData is recording.started and recording.closed.
+type recordingData struct {
+	Path       string   `json:"path"`
+	SHA256     string   `json:"sha256,omitempty"`
+	DurationMS int64    `json:"durationMs,omitempty"`
+	Packets    uint64   `json:"packets,omitempty"`
+	Lost       uint64   `json:"lost,omitempty"`
+	Extra      []string `json:"extra,omitempty"`
+}
+
+// endData is call.ended.
+type endData struct {
+	By         string    `json:"by"`
+	Reason     string    `json:"reason"`
+	Who        string    `json:"who,omitempty"`
+	Code       int       `json:"code,omitempty"`
+	Kind       string    `json:"kind"`
+	DurationMS int64     `json:"durationMs"`
+	Answered   time.Time `json:"answered,omitzero"`
+	Rescues    int       `json:"rescues"`
+	Complete   bool      `json:"intakeComplete"`
+	Bye        *wire     `json:"bye,omitempty"`
+}
+
+func (c *Call) recordOffer(l *Leg) {
+	d := offerData{Leg: l.Dialog.LocalTag, Position: l.Target, URI: l.URI, Agent: l.Agent, Kind: c.Kind,
+		EmergencyID: c.EmergencyID, IncidentID: c.IncidentID}
+	if l.Rescue {
+		d.Tier, d.Round, d.Queue = c.Place.Tier+1, c.Place.Round+1, c.g.queue.place(c)
+		d.WaitingMS = time.Since(c.WaitingFrom).Milliseconds()
+		c.record("rescue.offered", d)
+		return
+	}
+	d.From, d.To, d.RequestURI, d.Route, d.Priority = c.From, c.To, c.RequestURI, c.Route.Match, c.Priority
+	d.Source = c.caller.Peer
+	c.record("call.offered", d)
+}
+
+func (c *Call) recordAnswer(l *Leg, res *gosip.Response) {
+	d := answerData{Leg: l.Dialog.LocalTag, Position: l.Target, URI: l.URI, Agent: l.Agent,
+		WaitingMS: time.Since(c.Started).Milliseconds(), Rescues: c.Rescues, Answer: wireOf(res)}
+	kind := "call.answered"
+	if l.Rescue {
+		kind = "rescue.answered"
+		d.WaitingMS = time.Since(c.WaitingFrom).Milliseconds()
+	}
+	c.record(kind, d)
+}
+
+func (c *Call) recordFailure(l *Leg, why failure) {
+	d := failData{Leg: l.Dialog.LocalTag, Position: l.Target, URI: l.URI, Agent: l.Agent, Code: why.Code, Reason: why.Reason}
+	if why.res != nil {
+		d.Answer = wireOf(why.res)
+	}
+	kind := "call.failed"
+	if l.Rescue {
+		kind = "rescue.failed"
+	}
+	c.record(kind, d)
+}
+
+func (c *Call) releaseFacts(r *release, now time.Time) releaseData {
+	d := releaseData{
+		Leg: r.leg.Dialog.LocalTag, Position: r.leg.Target, URI: r.leg.URI, Agent: r.leg.Agent, How: r.how,
+		At: now, TalkMS: now.Sub(c.Taken).Milliseconds(), TLS: "none", Intake: c.intake(),
+		Caller: c.media.Stats(media.Caller), Taker: c.media.Stats(r.leg.ID),
+	}
+	if r.bye != nil {
+		d.Bye = wireOf(r.bye.req)
+		if d.Bye != nil {
+			d.At = d.Bye.Arrived
+		}
+	}
+	return d
+}
+
+// intake is a copy of what is marked: records are marshalled later.
+func (c *Call) intake() policy.Intake {
+	out := make(policy.Intake, len(c.Intake))
+	for f, m := range c.Intake {
+		out[f] = m
+	}
+	return out
+}
+
+func (c *Call) endData() endData {
+	d := endData{
+		By: c.ended.By, Reason: c.ended.Reason, Who: c.ended.Who, Kind: string(c.Kind), Answered: c.Answered,
+		DurationMS: time.Since(c.Started).Milliseconds(), Rescues: c.Rescues, Complete: c.Intake.Complete(),
+	}
+	if !c.answered() {
+		d.Code = c.ended.Code
+	}
+	if c.ended.Bye != nil {
+		d.Bye = wireOf(c.ended.Bye)
+	}
+	return d
+}
+
+// closeRecording runs when no packet of the call can come any more.
+func (c *Call) closeRecording(rec uint32) {
+	if rec == 0 {
+		c.mediaOver = true
+		c.settled()
+		return
+	}
+	c.g.opts.Audio.Stop(rec, func(r recorder.Closed) {
+		c.g.opts.Journal.Append(recorder.Entry{Time: time.Now(), Call: c.ID, Kind: "recording.closed", Data: recordingData{
+			Path: r.Path, SHA256: r.SHA256, DurationMS: r.Duration.Milliseconds(), Packets: r.Packets, Lost: r.Lost, Extra: r.Extra,
+		}})
+		c.post(func() { c.mediaOver = true; c.settled() })
+	})
+}
+
+// recordUnoffered tells of a call that came while no position was free.
+func (c *Call) recordUnoffered() {
+	c.record("call.offered", offerData{Kind: c.Kind, EmergencyID: c.EmergencyID, IncidentID: c.IncidentID, From: c.From,
+		To: c.To, RequestURI: c.RequestURI, Route: c.Route.Match, Priority: c.Priority, Source: c.caller.Peer})
+	c.record("call.failed", failData{Reason: "no position of the route is free"})
+}

@@ -1,0 +1,166 @@
+package sip
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"strings"
+	"time"
+
+	gosip "github.com/emiago/sipgo/sip"
+
+	"holdline/policy"
+)
+
+// target is somebody who can be offered a call.
+type target struct {
+	Name  string // position id, or the URI of a fallback target
+	URI   string
+	Key   string // of its desk: the position id, or user@host:port
+	Agent string
+	Limit int  // calls at a time; 0: no limit
+	Desk  bool // a configured position, one person's desk; else a URI that may be a queue of many
+	Ring  time.Duration
+}
+
+// target resolves a name of the configuration: a position id or a SIP URI. A
+// URI that is a position's is that position.
+func (s *Settings) target(name string) target {
+	for _, p := range s.Positions {
+		if p.ID == name || deskKey(p.URI) == deskKey(name) {
+			return target{Name: p.ID, URI: p.URI, Key: p.ID, Agent: p.Agent, Limit: max(p.Calls, 1), Desk: true}
+		}
+	}
+	return target{Name: name, URI: name, Key: deskKey(name)}
+}
+
+// deskKey is user@host:port of a URI in lower-case host: two spellings of one
+// target are one desk.
+func deskKey(uri string) string {
+	var u gosip.Uri
+	if gosip.ParseUri(uri, &u) != nil || !strings.HasPrefix(u.Scheme, "sip") {
+		return uri
+	}
+	port := u.Port
+	if port == 0 {
+		port = 5060
+	}
+	return u.User + "@" + net.JoinHostPort(strings.Trim(strings.ToLower(u.Host), "[]"), itoa(port))
+}
+
+// route returns the first route that matches the request URI. A test of a
+// service goes where the service goes (i3 section 9); an emergency service
+// that no route names goes to the fallback queue rather than nowhere.
+func (s *Settings) route(requestURI string) (Route, bool) {
+	kind := policy.CallKind("")
+	uri := strings.ToLower(requestURI)
+	if strings.HasPrefix(uri, "urn:service:test") {
+		kind = policy.Test
+	}
+	for _, candidate := range []string{requestURI, strings.Replace(uri, "urn:service:test.", "urn:service:", 1)} {
+		for _, r := range s.Routes {
+			if !glob(r.Match, candidate) {
+				continue
+			}
+			if kind != "" {
+				r.Kind = kind
+			}
+			if r.Kind == "" {
+				r.Kind = policy.Emergency
+			}
+			return r, true
+		}
+	}
+	if strings.HasPrefix(uri, "urn:service:sos") {
+		return Route{Match: requestURI, Kind: policy.Emergency}, true
+	}
+	return Route{}, false
+}
+
+// glob matches * with any text, ? with one character, without regard to case.
+func glob(pattern, s string) bool {
+	pattern, s = strings.ToLower(pattern), strings.ToLower(s)
+	star, from := -1, 0
+	p, i := 0, 0
+	for i < len(s) {
+		switch {
+		case p < len(pattern) && pattern[p] == '*':
+			star, from = p, i
+			p++
+		case p < len(pattern) && (pattern[p] == '?' || pattern[p] == s[i]):
+			p++
+			i++
+		case star >= 0:
+			from++
+			p, i = star+1, from
+		default:
+			return false
+		}
+	}
+	for p < len(pattern) && pattern[p] == '*' {
+		p++
+	}
+	return p == len(pattern)
+}
+
+// routed is the route as a tier: the positions in order.
+func (c *Call) routed() Tier {
+	t := Tier{Strategy: InOrder, Ring: c.Route.Ring}
+	for _, to := range c.Route.To {
+		if to == "{user}" {
+			to = userOf(c.RequestURI)
+		}
+		t.To = append(t.To, to)
+	}
+	return t
+}
+
+func userOf(uri string) string {
+	var u gosip.Uri
+	if gosip.ParseUri(uri, &u) != nil {
+		return ""
+	}
+	return u.User
+}
+
+const lookupTime = 2 * time.Second
+
+var errNoAddress = errors.New("host has no address")
+
+// hop finds where a request to uri goes and calls found in the call's own
+// goroutine: at once for an IP address, after a lookup for a name.
+func (c *Call) hop(uri string, found func(network, next string, err error)) {
+	if network, next, ok := hopOf(uri); ok {
+		found(network, next, nil)
+		return
+	}
+	var u gosip.Uri
+	if err := gosip.ParseUri(uri, &u); err != nil {
+		found("", "", err)
+		return
+	}
+	network := "udp"
+	if t, ok := u.UriParams.Get("transport"); ok {
+		network = strings.ToLower(t)
+	}
+	port := u.Port
+	if port == 0 {
+		port = 5060
+	}
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), lookupTime)
+		defer cancel()
+		ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", u.Host)
+		if err == nil && len(ips) == 0 {
+			err = errNoAddress
+		}
+		c.post(func() {
+			if err != nil {
+				found("", "", err)
+				return
+			}
+			found(network, netip.AddrPortFrom(ips[0].Unmap(), uint16(port)).String(), nil)
+		})
+	}()
+}
