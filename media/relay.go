@@ -161,7 +161,10 @@ func (l *loop) hear(c *stream, h *header, b []byte) bool {
 	return can
 }
 
+// record hands a packet to the tap. Whatever fails there, the packet itself
+// still has to go on its way.
 func (l *loop) record(call *session, side uint8, c *stream, pt uint8, b []byte) {
+	defer l.recover("tap")
 	if l.tap != nil {
 		l.tap.Packet(call.rec, side, c.tapCodec(pt), uint8(c.index), l.wall, b)
 	}

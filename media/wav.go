@@ -151,10 +151,8 @@ func (w *wav) mono() []float64 {
 }
 
 // resample brings samples to 8 kHz with a windowed sinc filter that ends
-// below 4 kHz, so that nothing is folded into the telephone band. It runs
-// once for each prompt and need not be fast.
+// below 4 kHz, so that nothing is folded into the telephone band.
 func resample(in []float64, rate float64) []int16 {
-	const lobes, cutoff = 24.0, 3800.0
 	out := make([]int16, int(float64(len(in))*8000/rate))
 	if rate == 8000 {
 		for i := range out {
@@ -162,21 +160,38 @@ func resample(in []float64, rate float64) []int16 {
 		}
 		return out
 	}
-	half := lobes * rate / (2 * cutoff)
+	kernel := newKernel()
+	reach := lobes * rate / (2 * cutoff) // samples on each side
 	for i := range out {
 		centre, sum, norm := float64(i)*rate/8000, 0.0, 0.0
-		for j := max(0, int(centre-half)); j <= int(centre+half) && j < len(in); j++ {
-			d := float64(j) - centre
-			k := sinc(2*cutoff/rate*d) * (0.5 + 0.5*math.Cos(math.Pi*d/(half+1)))
+		for j := max(0, int(centre-reach)+1); j < len(in) && float64(j) < centre+reach; j++ {
+			k := kernel[int(math.Abs(float64(j)-centre)/reach*float64(len(kernel)-1))]
 			sum += k * in[j]
 			norm += k
 		}
-		if norm != 0 {
+		if norm > 0 {
 			sum /= norm
 		}
 		out[i] = int16(max(math.MinInt16, min(math.MaxInt16, math.Round(sum))))
 	}
 	return out
+}
+
+// The filter: how many zero crossings on each side, and where it ends in Hz.
+const (
+	lobes  = 24
+	cutoff = 3800.0
+)
+
+// newKernel tabulates one side of the filter, finely enough that no
+// interpolation is needed for eight-bit audio.
+func newKernel() []float64 {
+	k := make([]float64, lobes*1024+1)
+	for i := range k {
+		x := float64(i) / float64(len(k)-1)
+		k[i] = sinc(lobes*x) * (0.5 + 0.5*math.Cos(math.Pi*x))
+	}
+	return k
 }
 
 func sinc(x float64) float64 {
