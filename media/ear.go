@@ -12,6 +12,7 @@ const (
 	lateAfter   = 500 * time.Millisecond // how long packets of a source that was left may trail in
 	settling    = 2 * time.Second        // how long packets from before a switch may trail in
 	defaultSpan = 20 * time.Millisecond
+	longestSpan = 100 * time.Millisecond // no packet keeps the prompt waiting longer
 )
 
 // ear is what one stream of the caller hears: a single RTP source, whoever
@@ -156,7 +157,7 @@ func (e *ear) packetTime() time.Duration {
 	if e.span == 0 || e.rate == 0 {
 		return defaultSpan
 	}
-	return time.Duration(e.span) * time.Second / time.Duration(e.rate)
+	return min(longestSpan, time.Duration(e.span)*time.Second/time.Duration(e.rate))
 }
 
 // following is the timestamp, in a clock of the given rate, for a packet of a

@@ -77,6 +77,7 @@ func FuzzRTCP(f *testing.F) {
 func FuzzDatagram(f *testing.F) {
 	f.Add([]byte{0x80, 101, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 1, 0x80, 0, 160}, true)
 	f.Add([]byte{0x80, 200, 0, 1, 0, 0, 0, 2}, false)
+	f.Add(append([]byte{0x80, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3}, make([]byte, 1800)...), false) // claims to last 225 ms
 	f.Fuzz(func(t *testing.T, b []byte, mux bool) {
 		synctest.Test(t, func(t *testing.T) {
 			h := newHouse(t)
@@ -99,7 +100,7 @@ func FuzzDatagram(f *testing.F) {
 			}
 			caller.take()
 			s.Prompt()
-			time.Sleep(100 * time.Millisecond)
+			time.Sleep(longestSpan)
 			if len(caller.take()) == 0 {
 				t.Fatal("the prompt is not heard")
 			}

@@ -308,19 +308,27 @@ func TestAFailureWhileHandlingAPacketEndsNothing(t *testing.T) {
 		leg := h.join(s, taker, taker.remote(pcmu))
 		s.Bridge(leg)
 		synctest.Wait()
-		c := s.(*session).caller.streams[0]
-		ear := c.ear
-		c.ear = nil // as a bug might leave it
+		call := s.(*session)
+		var ear *ear
+		damage := func() { // as a bug might
+			call.post(func() { ear, call.caller.streams[0].ear = call.caller.streams[0].ear, nil })
+			synctest.Wait()
+		}
+		repair := func() {
+			call.post(func() { call.caller.streams[0].ear = ear })
+			synctest.Wait()
+		}
+		damage()
 		taker.speak(2)
 		same(t, "failures counted", h.engine.Stats().Panics, 2)
-		c.ear = ear
+		repair()
 		taker.speak(2)
 		same(t, "packets", len(caller.take()), 2)
 		s.Prompt()
 		synctest.Wait()
-		c.ear = nil
+		damage()
 		time.Sleep(100 * time.Millisecond)
-		c.ear = ear
+		repair()
 		caller.take()
 		time.Sleep(100 * time.Millisecond)
 		if n := len(caller.take()); n < 4 {
