@@ -104,10 +104,11 @@ func New(o Options) (*Phone, error) {
 		medias:   map[*media]struct{}{},
 	}
 	if o.Conn != nil {
-		p.wire = newUDP(p, o.Conn)
+		p.wire = &udp{phone: p, conn: o.Conn}
 	} else {
-		p.wire = newTCP(p, o.Listener)
+		p.wire = &tcp{phone: p, listener: o.Listener, conns: map[string]net.Conn{}}
 	}
+	p.wg.Go(p.wire.run)
 	return p, nil
 }
 

@@ -15,6 +15,7 @@ import (
 
 // wire is how messages enter and leave.
 type wire interface {
+	run() // reads until close
 	send(dest string, raw []byte) error
 	local() string
 	reliable() bool // true: nothing is sent again
@@ -22,28 +23,28 @@ type wire interface {
 }
 
 // udp is a wire over one packet socket.
-type udp struct{ conn net.PacketConn }
+type udp struct {
+	phone *Phone
+	conn  net.PacketConn
+}
 
-func newUDP(p *Phone, conn net.PacketConn) *udp {
-	p.wg.Go(func() {
-		buf := make([]byte, 65536)
-		for {
-			n, from, err := conn.ReadFrom(buf)
-			if errors.Is(err, net.ErrClosed) {
-				return
-			}
-			if err != nil {
-				select {
-				case <-p.done:
-					return
-				case <-time.After(10 * time.Millisecond): // such as an ICMP error: the socket lives on
-				}
-				continue
-			}
-			p.received(append([]byte(nil), buf[:n]...), from.String())
+func (u *udp) run() {
+	buf := make([]byte, 65536)
+	for {
+		n, from, err := u.conn.ReadFrom(buf)
+		if errors.Is(err, net.ErrClosed) {
+			return
 		}
-	})
-	return &udp{conn: conn}
+		if err != nil {
+			select {
+			case <-u.phone.done:
+				return
+			case <-time.After(10 * time.Millisecond): // such as an ICMP error: the socket lives on
+			}
+			continue
+		}
+		u.phone.received(append([]byte(nil), buf[:n]...), from.String())
+	}
 }
 
 func (u *udp) send(dest string, raw []byte) error {
@@ -69,18 +70,14 @@ type tcp struct {
 	closed bool
 }
 
-func newTCP(p *Phone, l net.Listener) *tcp {
-	t := &tcp{phone: p, listener: l, conns: map[string]net.Conn{}}
-	p.wg.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			t.serve(c)
+func (t *tcp) run() {
+	for {
+		c, err := t.listener.Accept()
+		if err != nil {
+			return
 		}
-	})
-	return t
+		t.serve(c)
+	}
 }
 
 // serve reads messages from c until it ends.
