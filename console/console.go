@@ -1,0 +1,188 @@
+// Package console is Holdline's face to people and programs: the HTTP API, the
+// live page, the event stream and the metrics. It reads the journal, shows
+// calls and passes commands on to them through the small interfaces of
+// Options; it decides nothing itself, and no call ever waits for it.
+package console
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"holdline/recorder"
+	"holdline/sip"
+)
+
+// Journal is what the console needs of the recorder's journal.
+type Journal interface {
+	// Commit writes entries and calls done once, from any goroutine: true
+	// when they are on disk, false when the disk is slow and they will be
+	// written later.
+	Commit(done func(durable bool), entries ...recorder.Entry)
+	// Read calls each for the records that match, in their order, until it
+	// returns an error.
+	Read(ctx context.Context, q Query, each func(recorder.Record) error) error
+	// Subscribe replays the records after seq and goes on with new ones.
+	Subscribe(after uint64) (Stream, error)
+	// Last returns the number of the newest record, 0 when there is none.
+	Last() uint64
+}
+
+// Query says which records are read.
+type Query struct {
+	Kind string // "" for every kind
+	Call string // "" for every call
+}
+
+// Stream delivers records without gaps. A reader that is slow holds up nobody.
+type Stream interface {
+	// C delivers the records; it is closed when the journal is.
+	C() <-chan recorder.Record
+	Close()
+}
+
+// Recordings finds the audio of calls.
+type Recordings interface {
+	// Path returns the file with the recording of a call; the error wraps
+	// fs.ErrNotExist when there is none.
+	Path(call string) (string, error)
+}
+
+// Position is a desk as configured.
+type Position struct {
+	ID    string
+	URI   string
+	Agent string
+	Calls int // calls at a time
+}
+
+// Options is everything a Console is made of. Calls and Journal are required.
+type Options struct {
+	Calls      sip.Calls
+	Journal    Journal
+	Recordings Recordings                   // nil: nothing is recorded
+	Positions  func() []Position            // the positions now; nil: none are known
+	Ready      func() []string              // why the node should get no new calls or is degraded; empty: ready
+	Sources    Sources                      // numbers of the other rooms, for the metrics
+	Hosts      []string                     // names under which browsers may ask for the console, beside addresses
+	Version    string                       // shown on the page and in the metrics
+	Node       string                       // shown on the page
+	Log        *zap.Logger                  // nil: silent
+	Listen     func() (net.Listener, error) // opens the socket
+}
+
+// Console is the HTTP server. Its methods may be called from any goroutine.
+type Console struct {
+	o        Options
+	log      *zap.Logger
+	server   *http.Server
+	listener net.Listener
+	metrics  *metrics
+	page     *page
+	streams  chan struct{} // one place for each event stream that may be open
+	stopping chan struct{} // closed when streams must end
+	stop     sync.Once
+	running  sync.WaitGroup
+}
+
+// Limits of the server. They are generous for people and programs that behave,
+// and keep one that does not from using up the process.
+const (
+	maxBody       = 64 << 10         // bytes of a request's body
+	maxHeader     = 64 << 10         // bytes of a request's header
+	maxStreams    = 256              // event streams open at once
+	headerTimeout = 5 * time.Second  // to send the header of a request
+	readTimeout   = 10 * time.Second // to send all of a request
+	writeTimeout  = 30 * time.Second // to take an answer, or a piece of a long one
+	idleTimeout   = 2 * time.Minute  // between requests of a connection
+	commitWait    = 5 * time.Second  // for a call or the journal to take a command
+)
+
+// New builds a Console. It opens its socket, so that an address that is taken
+// is an error here, and serves nothing before Start.
+func New(o Options) (*Console, error) {
+	if o.Calls == nil || o.Journal == nil || o.Listen == nil {
+		return nil, errors.New("the console needs Calls, Journal and Listen")
+	}
+	if o.Log == nil {
+		o.Log = zap.NewNop()
+	}
+	c := &Console{
+		o:        o,
+		log:      o.Log,
+		streams:  make(chan struct{}, maxStreams),
+		stopping: make(chan struct{}),
+	}
+	c.metrics = newMetrics(o)
+	p, err := newPage()
+	if err != nil {
+		return nil, fmt.Errorf("preparing the live page: %w", err)
+	}
+	c.page = p
+	if c.listener, err = o.Listen(); err != nil {
+		return nil, fmt.Errorf("opening the console: %w", err)
+	}
+	c.server = &http.Server{
+		Handler:           c.Handler(),
+		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          zap.NewStdLog(o.Log.WithOptions(zap.IncreaseLevel(zap.WarnLevel))),
+	}
+	return c, nil
+}
+
+// Addr returns the address the console listens on.
+func (c *Console) Addr() net.Addr { return c.listener.Addr() }
+
+// Start serves until Stop. It returns at once.
+func (c *Console) Start() error {
+	stream, err := c.o.Journal.Subscribe(c.o.Journal.Last())
+	if err != nil {
+		return fmt.Errorf("following the journal: %w", err)
+	}
+	c.running.Go(func() { c.count(stream) })
+	c.running.Go(func() {
+		if err := c.server.Serve(c.listener); !errors.Is(err, http.ErrServerClosed) {
+			c.log.Error("console stopped serving", zap.Error(err))
+		}
+	})
+	return nil
+}
+
+// count feeds the journal to the metrics until the console stops.
+func (c *Console) count(stream Stream) {
+	defer stream.Close()
+	for {
+		select {
+		case <-c.stopping:
+			return
+		case r, ok := <-stream.C():
+			if !ok {
+				return
+			}
+			c.metrics.observe(r)
+		}
+	}
+}
+
+// Stop ends the event streams, lets requests in progress finish until ctx is
+// done, and closes the socket. It may be called more than once.
+func (c *Console) Stop(ctx context.Context) error {
+	c.stop.Do(func() { close(c.stopping) })
+	err := c.server.Shutdown(ctx)
+	if err != nil {
+		err = errors.Join(fmt.Errorf("stopping the console: %w", err), c.server.Close())
+	}
+	c.listener.Close() // when Start was never called, Shutdown does not know it
+	c.running.Wait()
+	return err
+}

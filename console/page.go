@@ -1,0 +1,104 @@
+package console
+
+import (
+	"bytes"
+	"embed"
+	"html/template"
+	"io/fs"
+	"net/http"
+	"path"
+	"time"
+
+	"go.uber.org/zap"
+
+	"holdline/policy"
+	"holdline/sip"
+)
+
+//go:embed page.html static
+var files embed.FS
+
+// page is the live page: drawn by the server, so that it says what is the case
+// even where scripts are not allowed, and kept up to date by static/live.js.
+type page struct{ template *template.Template }
+
+func newPage() (*page, error) {
+	t, err := template.New("page.html").Funcs(template.FuncMap{
+		"clock":  func(t time.Time) string { return t.Local().Format("15:04:05") },
+		"stamp":  func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) },
+		"since":  func(t time.Time) string { return time.Since(t).Round(time.Second).String() },
+		"intake": intakeWords,
+	}).ParseFS(files, "page.html")
+	return &page{t}, err
+}
+
+// view is what the page shows.
+type view struct {
+	Node, Version string
+	Now           time.Time
+	Reasons       []string // why the node is not ready
+	Waiting       []sip.CallView
+	Others        []sip.CallView
+	Fields        []policy.Field
+	Last          uint64 // the newest record: the script's stream goes on after it
+}
+
+// intakeWords says what is marked, in the order of the fields.
+func intakeWords(in policy.Intake) []string {
+	var words []string
+	for _, f := range policy.Fields() {
+		switch m, ok := in[f]; {
+		case !ok:
+		case m.Value == "true":
+			words = append(words, string(f))
+		default:
+			words = append(words, string(f)+": "+m.Value)
+		}
+	}
+	return words
+}
+
+// getPage draws the page. The number of the newest record is taken before the
+// calls are, so that no event falls between the two.
+func (c *Console) getPage(w http.ResponseWriter, _ *http.Request) {
+	v := view{Node: c.o.Node, Version: c.o.Version, Now: time.Now(), Fields: policy.Fields(), Last: c.o.Journal.Last()}
+	if c.o.Ready != nil {
+		v.Reasons = c.o.Ready()
+	}
+	for _, call := range c.calls() {
+		if call.State == stateWaiting {
+			v.Waiting = append(v.Waiting, call)
+		} else {
+			v.Others = append(v.Others, call)
+		}
+	}
+	var b bytes.Buffer
+	if err := c.page.template.Execute(&b, v); err != nil {
+		c.log.Error("live page cannot be drawn", zap.Error(err))
+		fail(w, http.StatusInternalServerError, "the page cannot be drawn", "GET /v1/calls has the calls")
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	_, _ = w.Write(b.Bytes())
+}
+
+// contentTypes are those of the static files; nothing else is served.
+func contentTypes() map[string]string {
+	return map[string]string{
+		".js":  "text/javascript; charset=utf-8",
+		".css": "text/css; charset=utf-8",
+		".svg": "image/svg+xml",
+	}
+}
+
+func getStatic(w http.ResponseWriter, r *http.Request) {
+	name := r.PathValue("file")
+	kind, known := contentTypes()[path.Ext(name)]
+	body, err := fs.ReadFile(files, path.Join("static", path.Base(name)))
+	if err != nil || !known {
+		fail(w, http.StatusNotFound, "there is no such file", "GET / is the page that uses them")
+		return
+	}
+	w.Header().Set("Content-Type", kind)
+	_, _ = w.Write(body)
+}
