@@ -1,0 +1,3 @@
+package recorder
+
+func childMain() bool { return false }

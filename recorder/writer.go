@@ -1,0 +1,381 @@
+package recorder
+
+import (
+	"errors"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// writer is the one goroutine that touches the disk.
+type writer struct {
+	j         *Journal
+	disk      *opened // nil while the disk cannot be used
+	tree      tree
+	last      uint64 // number and hash of the last record on disk
+	lastHash  digest
+	head      head // the newest one
+	kept      head // the newest one that is kept as a checkpoint
+	looked    time.Time
+	retry     time.Duration
+	corrupted int       // commits in a row that found the database corrupt
+	deadline  time.Time // when a closing journal gives up
+	tick      *time.Ticker
+}
+
+// run writes until the journal is closed and everything is on disk.
+func (j *Journal) run() {
+	defer close(j.done)
+	w := &writer{j: j, retry: retryFirst, tick: time.NewTicker(checkpointEvery)}
+	defer w.tick.Stop()
+	for first := true; ; first = false {
+		end := w.turn()
+		if first {
+			close(j.tried)
+		}
+		if end {
+			return
+		}
+	}
+}
+
+// turn waits for work, does it, and recovers from whatever goes wrong in it.
+// It tells when the writer's work is over.
+func (w *writer) turn() (end bool) {
+	defer w.j.recovered("the journal's writer panicked")
+	if w.disk == nil {
+		if w.open() {
+			w.j.nudge()
+			return false
+		}
+		return w.pause()
+	}
+	closing := w.wait()
+	w.j.stage()
+	for w.disk != nil && w.step() {
+	}
+	w.j.settle()
+	if w.disk == nil {
+		return false
+	}
+	w.housekeep()
+	if closing && w.j.drained() {
+		return w.finish()
+	}
+	return false
+}
+
+// pause waits before the disk is tried again. A closing journal goes on
+// trying until its time is over, if there is anything left to write.
+func (w *writer) pause() (end bool) {
+	wait := w.retry
+	w.retry = min(2*w.retry, retryLast)
+	quit := w.j.quit
+	if w.closing() {
+		if w.j.drained() || !time.Now().Before(w.deadline) {
+			return true
+		}
+		wait, quit = retryFirst, nil
+	}
+	t := time.NewTimer(wait)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-quit:
+	}
+	return false
+}
+
+// closing tells that Close was called, and sets the time to give up.
+func (w *writer) closing() bool {
+	select {
+	case <-w.j.quit:
+		if w.deadline.IsZero() {
+			w.deadline = time.Now().Add(closeWait)
+		}
+		return true
+	default:
+		return false
+	}
+}
+
+// wait returns when there is something to write or to look after.
+func (w *writer) wait() (closing bool) {
+	select {
+	case <-w.j.wake:
+	case <-w.tick.C:
+	case <-w.j.quit:
+	}
+	return w.closing()
+}
+
+// open tries to open the data directory.
+func (w *writer) open() bool {
+	var extra []finding
+	if w.corrupted > 1 {
+		o := &opener{dir: w.j.opts.Dir, now: time.Now(), out: &opened{}}
+		if err := o.moveAside(errors.New("every commit found it corrupt")); err == nil {
+			extra, w.corrupted = o.out.findings, 0
+		}
+	}
+	o, err := w.j.opts.open(w.j.opts.Dir, w.j.opts.Node, w.key(), time.Now())
+	if err != nil {
+		w.j.fail(err)
+		return false
+	}
+	o.findings = append(extra, o.findings...)
+	w.j.readers.reset()
+	waiters := w.j.adopt(o, w.last, w.lastHash)
+	w.disk, w.tree, w.last, w.lastHash = o, o.tree, o.seq, o.hash
+	w.head, w.kept, w.retry = head{}, head{}, retryFirst
+	for _, wt := range waiters {
+		w.j.call(wt.done, true)
+	}
+	for _, f := range o.findings {
+		w.j.log.Error("journal evidence does not agree with the journal", zap.String("journal", f.Journal),
+			zap.String("why", f.Why), zap.Uint64("head", f.HeadSeq), zap.Uint64("tail", f.TailSeq))
+		w.j.Append(Entry{Kind: kindDegraded, Data: f})
+	}
+	w.j.works()
+	return true
+}
+
+// key returns the key of an earlier opening: it must outlive a disk that was
+// taken away.
+func (w *writer) key() *key {
+	w.j.mu.Lock()
+	defer w.j.mu.Unlock()
+	return w.j.key
+}
+
+// step writes one batch; it tells if there is another one.
+func (w *writer) step() (more bool) {
+	items, more := w.j.batch()
+	if len(items) == 0 {
+		return false
+	}
+	t := w.tree.clone()
+	for i := range items {
+		t.add(items[i].hash)
+	}
+	last := &items[len(items)-1]
+	c := &commit{items: items, edge: t.marshal(), head: head{
+		size: t.size, root: t.root(), seq: last.seq, hash: last.hash, time: time.Now().UnixNano()}}
+	if !w.write(c) {
+		return false
+	}
+	w.tree, w.last, w.lastHash = t, c.head.seq, c.head.hash
+	for _, wt := range w.j.committed(items) {
+		w.j.call(wt.done, true)
+	}
+	w.corrupted = 0
+	w.sidecar(c.signed)
+	return more
+}
+
+// write signs and commits; when that fails it lets the disk go, to be opened
+// again.
+func (w *writer) write(c *commit) bool {
+	var err error
+	c.node = w.j.opts.Node
+	if c.signed, err = w.disk.key.sign(c.head); err != nil {
+		w.fail(err)
+		return false
+	}
+	c.checkpoint = c.checkpoint || w.kept.size == 0 ||
+		c.head.size-w.kept.size >= checkpointRecords || c.head.time-w.kept.time >= int64(checkpointEvery)
+	start := time.Now()
+	if err = w.disk.store.write(c); err != nil {
+		if corrupt(err) {
+			w.corrupted++
+		}
+		w.fail(err)
+		return false
+	}
+	w.j.measured(time.Since(start))
+	w.head = c.head
+	if c.checkpoint {
+		w.kept = c.head
+	}
+	return true
+}
+
+func (w *writer) sidecar(signed []byte) {
+	if err := w.disk.side.write(signed); err != nil {
+		w.fail(err)
+	}
+}
+
+// fail lets the disk go after an error.
+func (w *writer) fail(err error) {
+	w.release()
+	w.j.fail(err)
+}
+
+// release closes whatever is open.
+func (w *writer) release() error {
+	o := w.disk
+	w.disk = nil
+	if o == nil {
+		return nil
+	}
+	return o.close()
+}
+
+// housekeep looks, once a second, whether the file is still there, and keeps a
+// checkpoint of what was written since the last one.
+func (w *writer) housekeep() {
+	if err := w.disk.store.tidy(); err != nil {
+		w.j.log.Warn("journal could not be tidied", zap.Error(err))
+	}
+	now := time.Now()
+	if now.Sub(w.looked) < checkpointEvery {
+		return
+	}
+	w.looked = now
+	if err := w.disk.store.moved(); err != nil {
+		w.fail(err)
+		return
+	}
+	if now.UnixNano()-w.kept.time >= int64(checkpointEvery) {
+		w.checkpoint()
+	}
+	w.j.tellLost()
+}
+
+// checkpoint keeps the newest head, if it is not kept yet.
+func (w *writer) checkpoint() {
+	if w.head.size == w.kept.size {
+		return
+	}
+	c := &commit{head: w.head, edge: w.tree.marshal(), checkpoint: true}
+	c.head.time = time.Now().UnixNano()
+	if w.write(c) {
+		w.sidecar(c.signed)
+	}
+}
+
+// finish ends a journal whose records are all on disk.
+func (w *writer) finish() bool {
+	w.checkpoint()
+	if w.disk == nil {
+		return false
+	}
+	if err := w.release(); err != nil {
+		w.j.log.Warn("journal did not close cleanly", zap.Error(err))
+	}
+	return true
+}
+
+// close closes everything of a data directory.
+func (o *opened) close() error {
+	var errs []error
+	if o.side != nil {
+		errs = append(errs, o.side.close())
+	}
+	errs = append(errs, o.store.close())
+	if o.lock != nil {
+		errs = append(errs, o.lock.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// batch returns the next records to write; they stay pending.
+func (j *Journal) batch() (items []item, more bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	n := min(len(j.pending), maxBatch)
+	return j.pending[:n:n], n < len(j.pending)
+}
+
+// committed notes that a batch is on disk and returns who waited for it.
+func (j *Journal) committed(items []item) []waiter {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.health.LastCommit = time.Now()
+	return j.written(items)
+}
+
+// settle lets go whoever waits for nothing more.
+func (j *Journal) settle() {
+	j.mu.Lock()
+	ready := j.ready()
+	j.mu.Unlock()
+	for _, w := range ready {
+		j.call(w.done, true)
+	}
+}
+
+// drained tells that nothing is left to write.
+func (j *Journal) drained() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return len(j.queue)+len(j.pending) == 0
+}
+
+// measured notes how long a transaction took and that the disk works.
+func (j *Journal) measured(d time.Duration) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.failing = nil
+	j.health.Commits++
+	j.health.CommitSeconds = d.Seconds()
+	j.health.CommitSecondsSum += d.Seconds()
+	if d >= j.opts.Patience {
+		j.trouble = time.Now()
+	}
+}
+
+// works notes that the disk could be opened. With records waiting, only a
+// commit proves that it can be written as well.
+func (j *Journal) works() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if len(j.pending)+len(j.queue) == 0 {
+		j.failing = nil
+	}
+}
+
+// fail notes that the disk could not be used.
+func (j *Journal) fail(err error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.failing = err
+	j.trouble = time.Now()
+	j.armed = true
+	j.watch.Reset(0)
+}
+
+// tellLost records, once there is room again, that records had to be dropped.
+func (j *Journal) tellLost() {
+	j.mu.Lock()
+	n := j.lost
+	if len(j.pending) > j.opts.MaxPending/2 {
+		n = 0
+	} else {
+		j.lost = 0
+	}
+	j.mu.Unlock()
+	if n > 0 {
+		j.Append(Entry{Kind: kindDegraded, Data: struct {
+			finding
+			Dropped uint64 `json:"dropped"`
+		}{finding{Journal: recordsLost, Why: "the disk could not be written and the memory for records was full"}, n}})
+	}
+}
+
+// tell calls back about a change of state.
+func (j *Journal) tell(degraded bool, reason string) {
+	defer j.recovered("a journal callback panicked")
+	if degraded {
+		j.log.Error("journal degraded", zap.String("reason", reason))
+		if j.opts.OnDegraded != nil {
+			j.opts.OnDegraded(reason)
+		}
+		return
+	}
+	j.log.Info("journal recovered")
+	if j.opts.OnRecovered != nil {
+		j.opts.OnRecovered()
+	}
+}
