@@ -2,18 +2,20 @@ package console
 
 import (
 	"net/http"
+	"time"
 
 	"holdline/sip"
 )
 
 // AgentView is a position, who sits there and what it is doing.
 type AgentView struct {
-	Position string   `json:"position"`
-	URI      string   `json:"uri"`
-	Agent    string   `json:"agent,omitempty"`
-	State    string   `json:"state"` // idle, ringing, busy
-	Calls    []string `json:"calls"` // SIP Call-IDs of the calls it has or is offered
-	Capacity int      `json:"capacity"`
+	Position string    `json:"position"`
+	URI      string    `json:"uri"`
+	Agent    string    `json:"agent,omitempty"`
+	State    string    `json:"state"`    // idle, ringing, busy
+	Calls    []string  `json:"calls"`    // SIP Call-IDs of the calls it has or is offered
+	Capacity int       `json:"capacity"` // calls at a time
+	Idle     time.Time `json:"idleSince,omitzero"`
 }
 
 // The states of a position.
@@ -29,7 +31,7 @@ func (c *Console) agents() []AgentView {
 	if c.o.Positions != nil {
 		for _, p := range c.o.Positions() {
 			index[p.ID], index[p.URI] = len(views), len(views)
-			views = append(views, AgentView{p.ID, p.URI, p.Agent, agentIdle, []string{}, p.Calls})
+			views = append(views, AgentView{p.ID, p.URI, p.Agent, agentIdle, []string{}, p.Limit, p.Idle})
 		}
 	}
 	for _, call := range c.o.Calls.List() {

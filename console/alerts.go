@@ -44,7 +44,7 @@ type Acknowledgment struct {
 // the only memory of alerts, so that a restart forgets none.
 func (c *Console) alerts(ctx context.Context) ([]*Alert, error) {
 	list, byID := []*Alert{}, map[string]*Alert{}
-	err := c.o.Journal.Read(ctx, Query{Kind: kindRaised}, func(r recorder.Record) error {
+	err := c.o.Journal.Read(ctx, kindRaised, func(r recorder.Record) error {
 		a := &Alert{ID: alertID(r), Seq: r.Seq, Raised: r.Time, Node: r.Node, Call: r.Call, Data: r.Data}
 		list = append(list, a)
 		byID[a.ID] = a
@@ -53,7 +53,7 @@ func (c *Console) alerts(ctx context.Context) ([]*Alert, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading alerts: %w", err)
 	}
-	err = c.o.Journal.Read(ctx, Query{Kind: kindAcknowledged}, func(r recorder.Record) error {
+	err = c.o.Journal.Read(ctx, kindAcknowledged, func(r recorder.Record) error {
 		var ack Acknowledgment
 		if json.Unmarshal(r.Data, &ack) == nil && byID[ack.Alert] != nil && byID[ack.Alert].Acknowledged == nil {
 			byID[ack.Alert].Acknowledged = &ack

@@ -15,37 +15,8 @@ import (
 
 	"go.uber.org/zap"
 
-	"holdline/recorder"
 	"holdline/sip"
 )
-
-// Journal is what the console needs of the recorder's journal.
-type Journal interface {
-	// Commit writes entries and calls done once, from any goroutine: true
-	// when they are on disk, false when the disk is slow and they will be
-	// written later.
-	Commit(done func(durable bool), entries ...recorder.Entry)
-	// Read calls each for the records that match, in their order, until it
-	// returns an error.
-	Read(ctx context.Context, q Query, each func(recorder.Record) error) error
-	// Subscribe replays the records after seq and goes on with new ones.
-	Subscribe(after uint64) (Stream, error)
-	// Last returns the number of the newest record, 0 when there is none.
-	Last() uint64
-}
-
-// Query says which records are read.
-type Query struct {
-	Kind string // "" for every kind
-	Call string // "" for every call
-}
-
-// Stream delivers records without gaps. A reader that is slow holds up nobody.
-type Stream interface {
-	// C delivers the records; it is closed when the journal is.
-	C() <-chan recorder.Record
-	Close()
-}
 
 // Recordings finds the audio of calls.
 type Recordings interface {
@@ -54,20 +25,12 @@ type Recordings interface {
 	Path(call string) (string, error)
 }
 
-// Position is a desk as configured.
-type Position struct {
-	ID    string
-	URI   string
-	Agent string
-	Calls int // calls at a time
-}
-
 // Options is everything a Console is made of. Calls and Journal are required.
 type Options struct {
 	Calls      sip.Calls
 	Journal    Journal
 	Recordings Recordings                   // nil: nothing is recorded
-	Positions  func() []Position            // the positions now; nil: none are known
+	Positions  func() []sip.PositionView    // the positions now; nil: none are known
 	Ready      func() []string              // why the node should get no new calls or is degraded; empty: ready
 	Sources    Sources                      // numbers of the other rooms, for the metrics
 	Hosts      []string                     // names under which browsers may ask for the console, beside addresses
@@ -144,34 +107,12 @@ func New(o Options) (*Console, error) {
 func (c *Console) Addr() net.Addr { return c.listener.Addr() }
 
 // Start serves until Stop. It returns at once.
-func (c *Console) Start() error {
-	stream, err := c.o.Journal.Subscribe(c.o.Journal.Last())
-	if err != nil {
-		return fmt.Errorf("following the journal: %w", err)
-	}
-	c.running.Go(func() { c.count(stream) })
+func (c *Console) Start() {
 	c.running.Go(func() {
 		if err := c.server.Serve(c.listener); !errors.Is(err, http.ErrServerClosed) {
 			c.log.Error("console stopped serving", zap.Error(err))
 		}
 	})
-	return nil
-}
-
-// count feeds the journal to the metrics until the console stops.
-func (c *Console) count(stream Stream) {
-	defer stream.Close()
-	for {
-		select {
-		case <-c.stopping:
-			return
-		case r, ok := <-stream.C():
-			if !ok {
-				return
-			}
-			c.metrics.observe(r)
-		}
-	}
 }
 
 // Stop ends the event streams, lets requests in progress finish until ctx is

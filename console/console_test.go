@@ -18,6 +18,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"holdline/recorder"
 	"holdline/sip"
 )
 
@@ -283,7 +284,7 @@ func TestQuietStreamSaysThatItIsAlive(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 2*keepAlive+time.Second)
 		defer cancel()
 		w := httptest.NewRecorder()
-		c.follow(w, httptest.NewRequestWithContext(ctx, "GET", "/v1/events", nil), make(ended))
+		c.follow(w, httptest.NewRequestWithContext(ctx, "GET", "/v1/events", nil), &memoryStream{c: make(chan recorder.Record)})
 		if got, want := w.Body.String(), "retry: 1000\n\n: still here\n\n: still here\n\n"; got != want {
 			t.Errorf("stream of half a minute: %q, want %q", got, want)
 		}
@@ -340,8 +341,12 @@ func TestAlerts(t *testing.T) {
 
 func TestAgents(t *testing.T) {
 	b := newBench(t, func(o *Options) {
-		o.Positions = func() []Position {
-			return []Position{{"pos-1", "sip:pos-1@10.0.0.11", "ann", 1}, {"pos-2", "sip:pos-2@10.0.0.12", "", 2}, {"pos-3", "sip:pos-3@10.0.0.13", "", 1}}
+		o.Positions = func() []sip.PositionView {
+			return []sip.PositionView{
+				{ID: "pos-1", URI: "sip:pos-1@10.0.0.11", Agent: "ann", Limit: 1},
+				{ID: "pos-2", URI: "sip:pos-2@10.0.0.12", Limit: 2},
+				{ID: "pos-3", URI: "sip:pos-3@10.0.0.13", Limit: 1, Idle: epoch},
+			}
 		}
 	})
 	one, two := callView("one", "bridged"), callView("two", "offering")
@@ -351,7 +356,7 @@ func TestAgents(t *testing.T) {
 	w := b.do("GET", "/v1/agents", "")
 	want := `{"agents":[{"position":"pos-1","uri":"sip:pos-1@10.0.0.11","agent":"ann","state":"busy","calls":["one"],"capacity":1},` +
 		`{"position":"pos-2","uri":"sip:pos-2@10.0.0.12","state":"ringing","calls":["two"],"capacity":2},` +
-		`{"position":"pos-3","uri":"sip:pos-3@10.0.0.13","state":"idle","calls":[],"capacity":1}]}`
+		`{"position":"pos-3","uri":"sip:pos-3@10.0.0.13","state":"idle","calls":[],"capacity":1,"idleSince":"2026-03-01T12:00:00Z"}]}`
 	if got := strings.TrimSpace(w.Body.String()); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
