@@ -22,7 +22,7 @@ type Options struct {
 	PortHi     uint16         // last port of the range; RTP is on even ports, RTCP on the next
 	NAT        []netip.Prefix // networks whose legs may send from another address than in their SDP
 	Quarantine time.Duration  // how long a freed port rests, default 10 s
-	Loops      int            // packet loops, default GOMAXPROCS
+	Loops      int            // packet loops, default half of GOMAXPROCS; keep it below GOMAXPROCS
 	NewTap     func() Tap     // makes the tap of each loop; nil: no tap
 	Prompt     *Prompt        // default BuiltinPrompt
 	PromptText string         // the prompt for real-time text, default DefaultPromptText
@@ -90,9 +90,23 @@ func New(o Options) (*Engine, error) {
 		e.loops = append(e.loops, l)
 		e.running.Go(l.run)
 	}
+	e.warn()
 	e.log.Info("media ready", zap.Int("loops", o.Loops),
 		zap.Int("receive_buffer", e.net.ReceiveBuffer()), zap.Int("file_limit", e.net.FileLimit()))
 	return e, nil
+}
+
+// warn tells of limits of the system that a large node would run into.
+func (e *Engine) warn() {
+	files, ports := e.net.FileLimit(), int(e.opts.PortHi)-int(e.opts.PortLo)+1
+	if files > 0 && e.opts.PortLo > 0 && files < ports {
+		e.log.Warn("fewer files may be open than there are media ports; raise LimitNOFILE",
+			zap.Int("file_limit", files), zap.Int("ports", ports))
+	}
+	if granted := e.net.ReceiveBuffer(); granted > 0 && granted < audioBuffer {
+		e.log.Warn("receive buffers are small, bursts may be lost; raise net.core.rmem_max",
+			zap.Int("granted", granted), zap.Int("wanted", audioBuffer))
+	}
 }
 
 // complete checks the options and fills in what was left out.
@@ -129,7 +143,11 @@ func (o *Options) defaults() (err error) {
 		o.Quarantine = DefaultQuarantine
 	}
 	if o.Loops == 0 {
-		o.Loops = runtime.GOMAXPROCS(0)
+		// A loop that waits in epoll holds on to one of the scheduler's
+		// processors. With none to spare the scheduler keeps taking it away,
+		// which costs a quarter more for each packet, and signalling has to
+		// wait for that.
+		o.Loops = max(1, runtime.GOMAXPROCS(0)/2)
 	}
 	if o.Prompt == nil {
 		o.Prompt = BuiltinPrompt()

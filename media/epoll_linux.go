@@ -13,13 +13,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Receive buffers asked for. Audio needs little, but a loop that is held up
-// for a moment must not cost a packet, and a video frame arrives as a burst.
-const (
-	audioBuffer = 256 << 10
-	videoBuffer = 1 << 20
-)
-
 // Traffic class of voice: expedited forwarding (RFC 3246), DSCP 46.
 const expedited = 46 << 2
 

@@ -9,6 +9,14 @@ import (
 // ErrAgain is returned by Socket.Recv when no datagram waits.
 var ErrAgain = errors.New("no datagram waits")
 
+// Receive buffers asked for, in bytes. Audio needs little, but a loop that is
+// held up for a moment must not cost a packet, and a video frame arrives as a
+// burst.
+const (
+	audioBuffer = 256 << 10
+	videoBuffer = 1 << 20
+)
+
 // Network makes the sockets of an Engine. The kernel's network is used by
 // default; tests inject a MemoryNetwork. Its methods may be called from any
 // goroutine.

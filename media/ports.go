@@ -169,13 +169,7 @@ func (a *allocator) anyPair(kind Kind, even bool) (*pair, error) {
 func (a *allocator) rested(port uint16) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	now := a.now()
-	for p, until := range a.strays {
-		if until <= now {
-			delete(a.strays, p)
-		}
-	}
-	if _, resting := a.strays[port]; resting {
+	if until, known := a.strays[port]; known && until > a.now() {
 		return false
 	}
 	return port < a.lo || int(port-a.lo) >= 2*len(a.until)
