@@ -130,7 +130,7 @@ func (o *Options) complete() error {
 	switch {
 	case len(o.Addresses) == 0:
 		return errors.New("no local address is given")
-	case o.PortLo == 0 && o.PortHi != 0 || o.PortLo != 0 && int(o.PortHi) < int(o.PortLo+o.PortLo&1)+1:
+	case o.PortLo == 0 && o.PortHi != 0 || o.PortLo != 0 && int(o.PortHi) < int(o.PortLo)+int(o.PortLo&1)+1:
 		return fmt.Errorf("ports %d-%d: the range must hold an even port and the next", o.PortLo, o.PortHi)
 	case o.Quarantine < 0 || o.Loops < 0:
 		return errors.New("quarantine and loops must not be negative")

@@ -1,7 +1,6 @@
 package media
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"sync"
@@ -289,8 +288,6 @@ func continuous(t *testing.T, heard []arrival) {
 		}
 	}
 }
-
-var errTest = errors.New("test")
 
 func same(t *testing.T, what string, got, want any) {
 	t.Helper()

@@ -126,13 +126,14 @@ func TestAWrongLegIsRefused(t *testing.T) {
 func TestOptionsThatCannotWorkAreExplained(t *testing.T) {
 	v4 := netip.MustParseAddr("10.0.0.1")
 	tests := map[string]Options{
-		"no address":   {},
-		"wildcard":     {Addresses: []netip.Addr{netip.IPv4Unspecified()}},
-		"two of one":   {Addresses: []netip.Addr{v4, netip.MustParseAddr("10.0.0.2")}},
-		"empty range":  {Addresses: []netip.Addr{v4}, PortLo: 20001, PortHi: 20002},
-		"upside down":  {Addresses: []netip.Addr{v4}, PortLo: 30000, PortHi: 20000},
-		"no beginning": {Addresses: []netip.Addr{v4}, PortHi: 20000},
-		"negative":     {Addresses: []netip.Addr{v4}, Loops: -1},
+		"no address":    {},
+		"wildcard":      {Addresses: []netip.Addr{netip.IPv4Unspecified()}},
+		"two of one":    {Addresses: []netip.Addr{v4, netip.MustParseAddr("10.0.0.2")}},
+		"empty range":   {Addresses: []netip.Addr{v4}, PortLo: 20001, PortHi: 20002},
+		"upside down":   {Addresses: []netip.Addr{v4}, PortLo: 30000, PortHi: 20000},
+		"the last port": {Addresses: []netip.Addr{v4}, PortLo: 65535, PortHi: 65535},
+		"no beginning":  {Addresses: []netip.Addr{v4}, PortHi: 20000},
+		"negative":      {Addresses: []netip.Addr{v4}, Loops: -1},
 	}
 	for name, o := range tests {
 		o.Network = NewMemoryNetwork()
