@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"holdline/media"
 	"holdline/policy"
 )
 
@@ -320,8 +321,10 @@ func (k *checker) files() {
 	if file := k.c.Policy.File; file != "" && k.file("policy.file", file) {
 		k.at("policy.file", "rules from a file are not read by this version; remove policy.file, and the built-in policy serves")
 	}
-	if k.c.Rescue.Prompt != "" {
-		k.file("rescue.prompt", k.c.Rescue.Prompt)
+	if file := k.c.Rescue.Prompt; file != "" && k.file("rescue.prompt", file) {
+		if _, err := media.LoadPrompt(file); err != nil {
+			k.at("rescue.prompt", "rescue.prompt: %v", err)
+		}
 	}
 	if strings.ContainsAny(k.c.Rescue.DisplayPrefix, "\"\\\r\n") {
 		k.at("rescue.display_prefix", "rescue.display_prefix may not contain quotes, backslashes or line breaks, because it is written into a SIP header")

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"holdline/configs"
+	"holdline/media"
 )
 
 // Config is a whole configuration. A value returned by Load or Parse is
@@ -148,8 +149,7 @@ func Default() Config {
 			},
 		},
 		Rescue: Rescue{
-			Text: "You are still connected to 911. The call taker was disconnected. " +
-				"Please stay on the line, do not hang up. Help is still coming.",
+			Text:          media.DefaultPromptText,
 			DisplayPrefix: "RESCUED ",
 		},
 		Recording: Recording{Enabled: true},

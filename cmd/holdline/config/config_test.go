@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding/binary"
 	"errors"
 	"flag"
 	"os"
@@ -161,7 +162,7 @@ func TestFilesThatCannotBeRead(t *testing.T) {
 
 func TestPathsAreRelativeToTheFile(t *testing.T) {
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "prompt.wav"), []byte("RIFF"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "prompt.wav"), tone(), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	c, err := Parse(filepath.Join(dir, "holdline.yaml"), []byte("rescue: {prompt: prompt.wav}\n"+minimal))
@@ -171,6 +172,23 @@ func TestPathsAreRelativeToTheFile(t *testing.T) {
 	if want := filepath.Join(dir, "prompt.wav"); c.Rescue.Prompt != want {
 		t.Errorf("prompt is %s, want %s", c.Rescue.Prompt, want)
 	}
+}
+
+// tone is a tenth of a second of 16-bit mono sound as a WAV file.
+func tone() []byte {
+	const rate, samples = 8000, 800
+	le := binary.LittleEndian
+	b := []byte("RIFF")
+	b = le.AppendUint32(b, 36+2*samples)
+	b = append(b, "WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00"...) // 16 bytes follow: PCM, one channel
+	b = le.AppendUint32(b, rate)
+	b = le.AppendUint32(b, 2*rate)
+	b = append(b, "\x02\x00\x10\x00data"...) // 2 bytes a sample, 16 bits
+	b = le.AppendUint32(b, 2*samples)
+	for i := range samples {
+		b = le.AppendUint16(b, uint16(i%80*100))
+	}
+	return b
 }
 
 func TestFixedNamesWhatNeedsARestart(t *testing.T) {
@@ -189,6 +207,11 @@ func TestFixedNamesWhatNeedsARestart(t *testing.T) {
 	want := []string{"node", "data", "sip.listen", "media.ports", "console.listen"}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("-want +got:\n%s", d)
+	}
+	changed := parse("node: b\nlog: {level: debug}\nmedia: {ports: 30000-31000}\nrescue: {text: x, display_prefix: y}")
+	in := base.With(changed)
+	if keys := base.Fixed(in); keys != nil || in.Log.Level != "debug" || in.Rescue.DisplayPrefix != "y" {
+		t.Errorf("in force after a reload: %+v, of which %v should not have changed", in, keys)
 	}
 }
 

@@ -23,3 +23,13 @@ func (c *Config) Fixed(next *Config) []string {
 	changed("console.listen", c.Console.Listen != next.Console.Listen)
 	return keys
 }
+
+// With returns next with the keys of c that cannot change while calls are up:
+// the configuration that is in force after a reload.
+func (c *Config) With(next *Config) *Config {
+	n := *next
+	n.Node, n.Data, n.SIP.Listen = c.Node, c.Data, c.SIP.Listen
+	n.Media, n.Recording, n.Console = c.Media, c.Recording, c.Console
+	n.Rescue.Prompt, n.Rescue.Text = c.Rescue.Prompt, c.Rescue.Text
+	return &n
+}

@@ -1,0 +1,285 @@
+// Package node puts the rooms of Holdline together: journal, recordings, media,
+// guard and console, started in this order and stopped in the reverse one. It
+// decides nothing about calls.
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"holdline/cmd/holdline/config"
+	"holdline/console"
+	"holdline/media"
+	"holdline/policy"
+	"holdline/recorder"
+	"holdline/sip"
+)
+
+// Options is everything a Node is made of.
+type Options struct {
+	Config  *config.Config
+	Version string
+	Log     *zap.Logger      // nil: silent
+	Level   *zap.AtomicLevel // follows log.level at a reload; nil: nothing does
+}
+
+// Node is one running Holdline. Its methods may be called from any goroutine.
+type Node struct {
+	version string
+	name    string
+	log     *zap.Logger
+	level   *zap.AtomicLevel
+	config  atomic.Pointer[config.Config]
+
+	journal *recorder.Journal
+	notes   atomic.Pointer[recorder.Journal] // the same, for callbacks that may come before it is set
+	audio   *recorder.Audio                  // nil when nothing is recorded
+	engine  *media.Engine
+	guard   *sip.Guard
+	console *console.Console
+
+	troubles         troubles
+	reload           sync.Mutex // one reload at a time
+	reloads, refused atomic.Uint64
+	started          atomic.Bool
+	stops            stops
+}
+
+// Start opens everything and begins to take calls. When something the node
+// cannot do without is missing, what was opened is closed again and the error
+// says what it was.
+func Start(o Options) (*Node, error) {
+	n := &Node{version: o.Version, name: o.Config.Node, log: o.Log, level: o.Level}
+	if n.log == nil {
+		n.log = zap.NewNop()
+	}
+	if n.name == "" {
+		n.name = hostName()
+	}
+	n.stops.log = n.log
+	n.troubles.keep = troubleMemory
+	n.config.Store(o.Config)
+	n.setLevel(o.Config.Log.Level)
+	for _, step := range []func(*config.Config) error{
+		n.openJournal, n.openAudio, n.openMedia, n.openGuard, n.openConsole, n.start,
+	} {
+		if err := step(o.Config); err != nil {
+			ctx, cancel := context.WithTimeout(context.Background(), stopWait)
+			defer cancel()
+			return nil, errors.Join(err, n.Stop(ctx))
+		}
+	}
+	return n, nil
+}
+
+func hostName() string {
+	name, err := os.Hostname()
+	if err != nil || name == "" {
+		return "holdline"
+	}
+	return name
+}
+
+func (n *Node) setLevel(level string) {
+	if l, err := zapcore.ParseLevel(level); err == nil && n.level != nil {
+		n.level.SetLevel(l)
+	}
+}
+
+// openJournal opens the journal. A disk that does not work makes it a degraded
+// one and not an error: calls come first.
+func (n *Node) openJournal(c *config.Config) error {
+	if err := os.MkdirAll(c.Data, 0o750); err != nil {
+		n.log.Error("data folder cannot be made", zap.Error(err)) // the journal tries again and says so
+	}
+	j, err := recorder.OpenJournal(recorder.JournalOptions{
+		Dir: c.Data, Node: n.name, Log: n.log.Named("journal"),
+		OnDegraded:  func(reason string) { n.journalChanged(degradedData{Reason: reason}) },
+		OnRecovered: func() { n.journalChanged(degradedData{Recovered: true}) },
+	})
+	if err != nil {
+		return fmt.Errorf("opening the journal: %w", err)
+	}
+	n.journal = j
+	n.notes.Store(j)
+	if h := j.Health(); h.Degraded {
+		n.journalChanged(degradedData{Reason: h.Reason}) // nobody could note it while the journal was being opened
+	}
+	n.stops.push("journal", func(context.Context) error { return j.Close() })
+	return nil
+}
+
+// openAudio opens the recordings. A node whose recordings cannot be opened goes
+// on without them and says so.
+func (n *Node) openAudio(c *config.Config) error {
+	if !c.Recording.Enabled {
+		return nil
+	}
+	a, repaired, err := recorder.OpenAudio(recorder.AudioOptions{
+		Dir: filepath.Join(c.Data, "recordings"), Log: n.log.Named("audio"),
+		OnDegraded: func(reason string) { n.degraded("recordings", reason) },
+	})
+	if err != nil {
+		n.degraded("recordings", "calls are not recorded: "+err.Error())
+		return nil
+	}
+	for _, r := range repaired {
+		n.log.Warn("recording left by a crash was repaired", zap.String("path", r.Path))
+		n.record("recording.closed", r.Call, repairedData{r.Path, r.SHA256, r.Duration.Milliseconds(), true})
+	}
+	n.audio = a
+	n.stops.push("recordings", func(context.Context) error { return a.Close() })
+	return nil
+}
+
+// repairedData is recording.closed for a recording that a crash left open.
+type repairedData struct {
+	Path       string `json:"path"`
+	SHA256     string `json:"sha256"`
+	DurationMS int64  `json:"durationMs"`
+	Repaired   bool   `json:"repaired"`
+}
+
+func (n *Node) openMedia(c *config.Config) error {
+	o := media.Options{
+		PortLo: c.Media.Ports.Low, PortHi: c.Media.Ports.High, NAT: config.Prefixes(c.Media.NAT),
+		PromptText: c.Rescue.Text, Log: n.log.Named("media"),
+	}
+	for _, a := range c.Media.Address {
+		o.Addresses = append(o.Addresses, a.Addr)
+	}
+	if c.Rescue.Prompt != "" {
+		p, err := media.LoadPrompt(c.Rescue.Prompt)
+		if err != nil {
+			return fmt.Errorf("rescue.prompt: %w", err)
+		}
+		o.Prompt = p
+	}
+	if n.audio != nil {
+		o.NewTap = func() media.Tap { return n.audio.NewTap() }
+	}
+	e, err := media.New(o)
+	if err != nil {
+		return fmt.Errorf("starting the media engine: %w", err)
+	}
+	n.engine = e
+	n.stops.push("media", func(context.Context) error { return e.Close() })
+	return nil
+}
+
+func (n *Node) openGuard(c *config.Config) error {
+	o := sip.Options{
+		Node: n.name, Version: n.version, Media: n.engine, Journal: n.journal, Log: n.log.Named("sip"),
+		Degraded: func(reason string) { n.degraded("calls", reason) },
+		Rescued:  func(waited time.Duration) { n.console.Rescued(waited) },
+		Settings: settings(c),
+	}
+	if n.audio != nil { // a nil *recorder.Audio would not be a nil interface
+		o.Audio = n.audio
+	}
+	for _, l := range c.SIP.Listen {
+		o.Listen = append(o.Listen, l.String())
+	}
+	g, err := sip.New(o)
+	if err != nil {
+		return fmt.Errorf("building the guard: %w", err)
+	}
+	n.guard = g
+	n.stops.push("guard", func(context.Context) error { return g.Stop() })
+	return nil
+}
+
+func (n *Node) openConsole(c *config.Config) error {
+	o := console.Options{
+		Calls: n.guard, Journal: console.JournalOf(n.journal), Positions: n.guard.Positions, Ready: n.reasons,
+		Sources: console.Sources{
+			Guard: n.guard.Stats, Journal: n.journal.Health, Media: n.engine.Stats,
+			Reloads: func() (uint64, uint64) { return n.reloads.Load(), n.refused.Load() },
+		},
+		Hosts: []string{hostName()}, Version: n.version, Node: n.name, Log: n.log.Named("console"),
+		Listen: func() (net.Listener, error) { return net.Listen("tcp", c.Console.Listen.String()) },
+	}
+	if n.audio != nil {
+		o.Recordings = n.audio
+		o.Sources.Audio = n.audioStats
+	}
+	con, err := console.New(o)
+	if err != nil {
+		return fmt.Errorf("console.listen: %w", err)
+	}
+	n.console = con
+	n.stops.push("console", con.Stop)
+	if !c.Console.Listen.Addr().IsLoopback() {
+		n.log.Warn("the console is reachable from other hosts and has no login", zap.Stringer("listen", c.Console.Listen))
+	}
+	return nil
+}
+
+// start opens the doors: node.started is in the journal before the first call
+// can be.
+func (n *Node) start(c *config.Config) error {
+	n.record("node.started", "", startedData{
+		Version: n.version, Config: c.Digest, Policy: policy.Builtin().Digest(), Key: n.journal.KeyID(),
+	})
+	n.started.Store(true)
+	if err := n.guard.Start(); err != nil {
+		return fmt.Errorf("sip.listen: %w", err)
+	}
+	n.console.Start()
+	n.log.Info("node started", zap.String("node", n.name), zap.String("version", n.version),
+		zap.Stringer("console", n.console.Addr()), zap.String("config", c.Digest))
+	return nil
+}
+
+// startedData is node.started and node.reloaded.
+type startedData struct {
+	Version string   `json:"version"`
+	Config  string   `json:"config"`            // digest of the configuration
+	Policy  string   `json:"policy"`            // digest of the policy
+	Key     string   `json:"key"`               // what signs the journal's checkpoints; Verify compares it
+	Refused []string `json:"refused,omitempty"` // keys that need a restart
+}
+
+// record writes an entry to the journal.
+func (n *Node) record(kind, call string, data any) {
+	n.journal.Append(recorder.Entry{Time: time.Now(), Call: call, Kind: kind, Data: data})
+}
+
+// ConsoleAddr returns where the console listens.
+func (n *Node) ConsoleAddr() net.Addr { return n.console.Addr() }
+
+// SIPAddrs returns where SIP is received, in the order of sip.listen.
+func (n *Node) SIPAddrs() []netip.AddrPort { return n.guard.Addrs() }
+
+// Calls returns the number of calls in progress.
+func (n *Node) Calls() int { return n.guard.InProgress() }
+
+// Drain refuses new calls from now on. Calls in progress go on.
+func (n *Node) Drain() {
+	n.guard.Drain()
+	n.log.Info("draining: no new calls are taken", zap.Int("calls", n.Calls()))
+}
+
+// Stop ends the node at once: sockets close, recordings and the journal are
+// finished, and no BYE is sent to anybody. It may be called more than once.
+func (n *Node) Stop(ctx context.Context) error {
+	if n.started.Load() {
+		n.stops.once(func() {
+			n.record("node.stopped", "", struct {
+				Calls int `json:"calls"` // in progress when the node stopped
+			}{n.Calls()})
+		})
+	}
+	return n.stops.run(ctx)
+}
