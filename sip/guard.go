@@ -28,6 +28,7 @@ type Guard struct {
 	log      *zap.Logger
 	edge     *edge.Edge
 	settings atomic.Pointer[Settings]
+	table    table
 	desks    *desks
 	queue    *queue
 	draining atomic.Bool
@@ -57,7 +58,7 @@ func New(o Options) (*Guard, error) {
 		o.Degraded = func(string) {}
 	}
 	g := &Guard{
-		opts: o, log: o.Log, stopped: make(chan struct{}),
+		opts: o, log: o.Log, table: transitions(), stopped: make(chan struct{}),
 		calls: map[*Call]struct{}{}, byID: map[string][]*Call{}, byTag: map[string]*Call{}, byURN: map[string]*Call{},
 	}
 	g.queue = newQueue()

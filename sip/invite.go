@@ -35,6 +35,7 @@ func (g *Guard) onInvite(req *gosip.Request, tx *gosip.ServerTx) {
 	}
 	g.add(c)
 	c.post(c.start)
+	g.oldAcks(c, req, tx)
 	cancelled := func(r *gosip.Request) { c.post(func() { c.onCancel(r) }) }
 	if !tx.OnCancel(cancelled) {
 		cancelled(nil)
@@ -309,4 +310,25 @@ func (c *Call) settled() {
 	}
 	stop(&c.linger)
 	c.done = true
+}
+
+// oldAcks reads the ACKs that the transaction layer keeps to itself: an ACK
+// whose Via has no RFC 3261 branch matches the INVITE's transaction.
+func (g *Guard) oldAcks(c *Call, req *gosip.Request, tx *gosip.ServerTx) {
+	branch, _ := req.Via().Params.Get("branch")
+	if strings.HasPrefix(branch, gosip.RFC3261BranchMagicCookie) {
+		return
+	}
+	g.wg.Add(1)
+	go func() {
+		defer g.wg.Done()
+		for {
+			select {
+			case ack := <-tx.Acks():
+				c.post(func() { c.onRequest(ack, tx) })
+			case <-tx.Done():
+				return
+			}
+		}
+	}()
 }

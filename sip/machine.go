@@ -38,10 +38,13 @@ type step struct {
 	do func(*Call)
 }
 
-// next is the transition table of a call. What is not in it cannot happen:
-// a trigger that comes too late for its state changes nothing.
-func next(s State, t trigger) (step, bool) {
-	row, ok := map[State]map[trigger]step{
+// table is all that can happen to a call.
+type table map[State]map[trigger]step
+
+// transitions is the table. What is not in it cannot happen: a trigger that
+// comes too late for its state changes nothing.
+func transitions() table {
+	return table{
 		Offering: {
 			offerFailed:     {Offering, (*Call).offerOn},
 			offersExhausted: {Waiting, (*Call).queueUp},
@@ -72,13 +75,12 @@ func next(s State, t trigger) (step, bool) {
 			callerLost:    {Ended, (*Call).finish},
 			releaseForced: {Ended, (*Call).finish},
 		},
-	}[s][t]
-	return row, ok
+	}
 }
 
 // fire moves the call by t. It runs in the call's own goroutine.
 func (c *Call) fire(t trigger) {
-	row, ok := next(c.state, t)
+	row, ok := c.g.table[c.state][t]
 	if !ok {
 		c.log.Debug("trigger has no effect", zap.String("state", string(c.state)), zap.String("trigger", string(t)))
 		return

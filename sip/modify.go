@@ -92,6 +92,7 @@ func (c *Call) forward(from, to *Leg, req *gosip.Request, tx *gosip.ServerTx) {
 		n, _, _ := cseq(req)
 		from.pend[n] = r
 		tx.Respond(respond(req, 100, reasons[100], "")) // stops its repetition
+		c.g.oldAcks(c, req, tx)
 		tx.OnCancel(func(*gosip.Request) { c.post(func() { c.cancelRelayed(r) }) })
 	}
 	c.send(to, out, func(res edge.Response) { c.onRelayed(r, res) })

@@ -100,10 +100,12 @@ type listener struct {
 
 // setLimits changes sipgo's package variables, once: datagrams of any size
 // are sent as they are (a 911 INVITE is 2 to 10 kB and its peers listen on
-// UDP), and read whole.
+// UDP), and read whole. What it logs without our logger says nothing of use.
 var setLimits = sync.OnceFunc(func() {
 	gosip.UDPMTUSize = MaxMessage + 200
 	gosip.TransportBufferReadSize = MaxMessage
+	gosip.SetDefaultLogger(slog.New(slog.DiscardHandler))
+
 })
 
 // New returns an Edge without sockets.

@@ -108,7 +108,9 @@ func (c *tcpConn) Read(b []byte) (int, error) {
 		raw, err := c.next()
 		if err != nil {
 			if errors.Is(err, errTooLarge) {
-				c.enqueue(reject(raw, 513, "Message Too Large"))
+				// Past the queue: the connection ends with this answer.
+				c.Conn.SetWriteDeadline(time.Now().Add(writeTime))
+				c.Conn.Write(reject(raw, 513, "Message Too Large"))
 			}
 			return 0, err
 		}
