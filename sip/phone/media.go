@@ -43,6 +43,7 @@ type media struct {
 	ssrc   uint32
 	seq    uint16
 	stamp  uint32
+	spoke  time.Time // when audio was sent last
 	heard  []RTPPacket
 	wake   chan struct{} // closed and renewed when a packet arrives
 }
@@ -187,13 +188,13 @@ func (c *Call) Play(ctx context.Context, ulaw []byte) error {
 	}
 	ticker := time.NewTicker(FrameTime)
 	defer ticker.Stop()
-	for first := true; len(ulaw) > 0; first = false {
+	for len(ulaw) > 0 {
 		frame := make([]byte, frameSize)
 		for i := copy(frame, ulaw); i < frameSize; i++ {
 			frame[i] = 0xff // silence
 		}
 		ulaw = ulaw[min(frameSize, len(ulaw)):]
-		if err := m.speak(frame, first); err != nil {
+		if err := m.speak(frame); err != nil {
 			return err
 		}
 		select {
@@ -209,9 +210,18 @@ func (c *Call) Play(ctx context.Context, ulaw []byte) error {
 	return nil
 }
 
-// speak sends one frame of u-law in the codec of the call.
-func (m *media) speak(ulaw []byte, marker bool) error {
+// speak sends one frame of u-law in the codec of the call. After a pause the
+// timestamp has moved on and the marker says that a talkspurt begins (RFC 3551
+// section 4.1).
+func (m *media) speak(ulaw []byte) error {
 	m.mu.Lock()
+	now := time.Now()
+	pause := now.Sub(m.spoke)
+	marker := pause > 3*FrameTime
+	if marker && !m.spoke.IsZero() {
+		m.stamp += uint32(pause/FrameTime-1) * frameSize
+	}
+	m.spoke = now
 	payload := ulaw
 	if m.pt == 8 {
 		payload = g711.Ulaw2Alaw(ulaw)

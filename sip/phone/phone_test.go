@@ -348,6 +348,12 @@ func TestAudioAndDigits(t *testing.T) {
 		if err != nil || first.SequenceNumber != heard[50].SequenceNumber {
 			t.Errorf("WaitRTP: %v, %v", first, err)
 		}
+		time.Sleep(time.Second)
+		p.fatal(out.Play(p.ctx, Tone(440, 2*FrameTime)))
+		last := in.Heard()[66:]
+		if len(last) != 2 || !last[0].Marker || last[1].Marker || last[0].Timestamp < heard[65].Timestamp+8000 {
+			t.Errorf("after a pause: %+v", last)
+		}
 		if err := out.Dial(p.ctx, "x"); err == nil {
 			t.Error("x was dialled")
 		}
