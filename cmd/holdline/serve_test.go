@@ -56,8 +56,8 @@ func freePort(t *testing.T) int {
 	return pc.LocalAddr().(*net.UDPAddr).Port
 }
 
-// serve starts a service in a folder of its own, which prepare may change first.
-func serve(t *testing.T, prepare ...func(dir string)) *service {
+// serve starts a service in a folder of its own; prepare may change it first.
+func serve(t *testing.T, prepare ...func(*service)) *service {
 	t.Helper()
 	s := &service{
 		t: t, dir: t.TempDir(), port: freePort(t), signals: make(chan os.Signal, 4),
@@ -66,7 +66,7 @@ func serve(t *testing.T, prepare ...func(dir string)) *service {
 	s.file = filepath.Join(s.dir, "holdline.yaml")
 	s.write("")
 	for _, f := range prepare {
-		f(s.dir)
+		f(s)
 	}
 	r, w := io.Pipe()
 	go func() {
@@ -319,8 +319,9 @@ func TestAddressTaken(t *testing.T) {
 // TestDataThatCannotBeWritten: a node without a disk serves calls all the same,
 // says what is wrong with it, and does not end as if nothing had been lost.
 func TestDataThatCannotBeWritten(t *testing.T) {
-	s := serve(t, func(dir string) {
-		if err := os.WriteFile(filepath.Join(dir, "data"), []byte("a file, not a folder"), 0o600); err != nil {
+	s := serve(t, func(s *service) {
+		text := strings.Replace(configuration(s.dir, s.port, ""), "data: "+s.dir, "data: /dev/null", 1)
+		if err := os.WriteFile(s.file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	})
