@@ -5,18 +5,20 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"sync"
 	"time"
 )
 
 // ServeUDP serves a socket that is already open and returns its address.
 func (e *Edge) ServeUDP(pc net.PacketConn) netip.AddrPort {
 	addr := addrPortOf(pc.LocalAddr())
-	conn := &packetConn{PacketConn: pc, edge: e, local: pc.LocalAddr().String()}
+	conn := &packetConn{PacketConn: pc, edge: e, local: pc.LocalAddr().String(), reading: make(chan struct{})}
 	e.add(listener{network: "udp", addr: addr, close: pc.Close})
 	e.goServe(func() error {
 		defer conn.settle() // a panic of the parser leaves its message unsettled
 		return e.tpl.ServeUDP(conn)
 	})
+	<-conn.reading // only now can a request be sent from this socket
 	return addr
 }
 
@@ -28,12 +30,15 @@ type packetConn struct {
 	local   string
 	pending *Arrival // handed to the parser, not settled yet
 	from    net.Addr
+	started sync.Once
+	reading chan struct{} // closed when sipgo's reader runs, and so its pool knows us
 }
 
 // ReadFrom returns the next datagram that may be a SIP message from a trusted
 // source. sipgo's reader calls it in a loop and parses in between, so a call
 // also says that the datagram before has been dealt with.
 func (c *packetConn) ReadFrom(b []byte) (int, net.Addr, error) {
+	c.started.Do(func() { close(c.reading) })
 	c.settle()
 	for {
 		n, from, err := c.PacketConn.ReadFrom(b)
