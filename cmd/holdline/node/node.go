@@ -105,8 +105,7 @@ func (n *Node) openJournal(c *config.Config) error {
 	}
 	j, err := recorder.OpenJournal(recorder.JournalOptions{
 		Dir: c.Data, Node: n.name, Log: n.log.Named("journal"),
-		OnDegraded:  func(reason string) { n.journalChanged(degradedData{Reason: reason}) },
-		OnRecovered: func() { n.journalChanged(degradedData{Recovered: true}) },
+		OnDegraded: n.failing("journal"), OnRecovered: n.works("journal"),
 	})
 	if err != nil {
 		return fmt.Errorf("opening the journal: %w", err)
@@ -114,7 +113,7 @@ func (n *Node) openJournal(c *config.Config) error {
 	n.journal = j
 	n.notes.Store(j)
 	if h := j.Health(); h.Degraded {
-		n.journalChanged(degradedData{Reason: h.Reason}) // nobody could note it while the journal was being opened
+		n.failing("journal")(h.Reason) // nobody could note it while the journal was being opened
 	}
 	n.stops.push("journal", func(context.Context) error { return j.Close() })
 	return nil
@@ -128,7 +127,7 @@ func (n *Node) openAudio(c *config.Config) error {
 	}
 	a, repaired, err := recorder.OpenAudio(recorder.AudioOptions{
 		Dir: filepath.Join(c.Data, "recordings"), Log: n.log.Named("audio"),
-		OnDegraded: func(reason string) { n.degraded("recordings", reason) },
+		OnDegraded: n.failing("recordings"), OnRecovered: n.works("recordings"),
 	})
 	if err != nil {
 		n.degraded("recordings", "calls are not recorded: "+err.Error())
@@ -136,7 +135,7 @@ func (n *Node) openAudio(c *config.Config) error {
 	}
 	for _, r := range repaired {
 		n.log.Warn("recording left by a crash was repaired", zap.String("path", r.Path))
-		n.record("recording.closed", r.Call, repairedData{r.Path, r.SHA256, r.Duration.Milliseconds(), true})
+		n.record("recording.closed", r.Call, repairedData{r.Path, r.SHA256, r.Duration.Milliseconds(), r.Extra, true})
 	}
 	n.audio = a
 	n.stops.push("recordings", func(context.Context) error { return a.Close() })
@@ -145,10 +144,11 @@ func (n *Node) openAudio(c *config.Config) error {
 
 // repairedData is recording.closed for a recording that a crash left open.
 type repairedData struct {
-	Path       string `json:"path"`
-	SHA256     string `json:"sha256"`
-	DurationMS int64  `json:"durationMs"`
-	Repaired   bool   `json:"repaired"`
+	Path       string   `json:"path"`
+	SHA256     string   `json:"sha256"`
+	DurationMS int64    `json:"durationMs"`
+	Extra      []string `json:"extra,omitempty"` // files with packets that are not G.711
+	Repaired   bool     `json:"repaired"`
 }
 
 func (n *Node) openMedia(c *config.Config) error {

@@ -77,11 +77,15 @@ func (n *Node) degraded(part, reason string) {
 	n.note(degradedData{Part: part, Reason: reason})
 }
 
-// journalChanged journals that the journal cannot keep up, or can again; it
-// logs that itself, and its health is asked for when somebody wants to know.
-func (n *Node) journalChanged(d degradedData) {
-	d.Part = "journal"
-	n.note(d)
+// failing and works return what the recorder calls when one of its parts
+// cannot keep up, and when it can again. It logs that itself, and its health is
+// asked for when somebody wants to know.
+func (n *Node) failing(part string) func(reason string) {
+	return func(reason string) { n.note(degradedData{Part: part, Reason: reason}) }
+}
+
+func (n *Node) works(part string) func() {
+	return func() { n.note(degradedData{Part: part, Recovered: true}) }
 }
 
 // note records d if there is a journal yet: its first trouble may be that it
@@ -97,6 +101,11 @@ func (n *Node) reasons() []string {
 	out := n.troubles.list(time.Now())
 	if h := n.journal.Health(); h.Degraded {
 		out = append(out, "journal: "+h.Reason)
+	}
+	if n.audio != nil {
+		if h := n.audio.Health(); h.Degraded {
+			out = append(out, "recordings: "+h.Reason)
+		}
 	}
 	if n.guard.Draining() {
 		out = append(out, "draining")
