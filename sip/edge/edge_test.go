@@ -28,7 +28,10 @@ func server(t *testing.T, listen string) (*Edge, netip.AddrPort, chan *gosip.Req
 				panic("a handler's bug")
 			}
 			tx.Respond(gosip.NewResponseFromRequest(req, 200, "OK", nil))
-			got <- req
+			select {
+			case got <- req:
+			case <-t.Context().Done():
+			}
 		},
 	})
 	if err != nil {
