@@ -25,6 +25,7 @@ func server(t *testing.T, listen string) (*Edge, netip.AddrPort, chan *gosip.Req
 		Trusted: func(a netip.Addr) bool { return a.IsLoopback() },
 		Request: func(req *gosip.Request, tx *gosip.ServerTx) {
 			if req.Method == "PANIC" {
+				got <- req
 				panic("a handler's bug")
 			}
 			tx.Respond(gosip.NewResponseFromRequest(req, 200, "OK", nil))
@@ -235,6 +236,7 @@ func TestPanickingHandlerHarmsNobody(t *testing.T) {
 	_, addr, got := server(t, "udp://127.0.0.1:0")
 	c := dial(t, "udp", addr)
 	fmt.Fprint(c, message("PANIC", "UDP", "x"))
+	<-got
 	fmt.Fprint(c, message("OPTIONS", "UDP", "y"))
 	<-got
 }
