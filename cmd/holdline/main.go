@@ -27,6 +27,7 @@ const (
 type cli struct {
 	Serve   serveCmd   `cmd:"" help:"Run the guard."`
 	Check   checkCmd   `cmd:"" help:"Say what is wrong with a configuration, with file:line:column, or 'ok'."`
+	Demo    demoCmd    `cmd:"" help:"Show a rescue on this machine, without a configuration."`
 	Journal journalCmd `cmd:"" help:"Verify or export the journal."`
 	Calls   callsCmd   `cmd:"" help:"List the calls in progress."`
 	Version versionCmd `cmd:"" help:"Print the version."`

@@ -274,9 +274,7 @@ func TestDrain(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer caller.Close()
-	got := exchange(t, caller, "INVITE urn:service:sos SIP/2.0\r\nVia: SIP/2.0/UDP "+caller.LocalAddr().String()+
-		";branch=z9hG4bK7\r\nFrom: <sip:caller@example.com>;tag=7\r\nTo: <urn:service:sos>\r\nCall-ID: drain@test\r\nCSeq: 1 INVITE\r\n"+
-		"Contact: <sip:caller@"+caller.LocalAddr().String()+">\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n")
+	got := exchange(t, caller, invite(caller, "drain@test"))
 	if !strings.HasPrefix(got, "SIP/2.0 1") {
 		t.Fatalf("INVITE: %s", got)
 	}
