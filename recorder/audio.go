@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -119,7 +120,7 @@ func OpenAudio(opts AudioOptions) (*Audio, []Repaired, error) {
 	if opts.Blocks == 0 {
 		opts.Blocks = defaultBlocks
 	}
-	repaired, err := repairAll(opts.Dir, opts.Log)
+	ledger, repaired, err := openRecordings(opts.Dir, opts.Log)
 	if err != nil {
 		return nil, nil, fmt.Errorf("opening recordings: %w", err)
 	}
@@ -127,7 +128,7 @@ func OpenAudio(opts AudioOptions) (*Audio, []Repaired, error) {
 		opts: opts, log: opts.Log,
 		full: make(chan *block, opts.Blocks), free: make(chan *block, opts.Blocks),
 		wake: make(chan struct{}, 1), quit: make(chan struct{}), ended: make(chan struct{}),
-		active: make(map[uint32]*recording), ledger: newLedger(opts.Dir),
+		active: make(map[uint32]*recording), ledger: ledger,
 	}
 	for i := range 256 {
 		a.conv[0][i] = g711.Alaw2UlawFrame(uint8(i))
@@ -139,6 +140,30 @@ func OpenAudio(opts AudioOptions) (*Audio, []Repaired, error) {
 	go a.watch()
 	go a.run()
 	return a, repaired, nil
+}
+
+// openRecordings locks the directory and repairs what is in it. If another
+// process is still recording there, its recordings are left alone.
+func openRecordings(dir string, log *zap.Logger) (*ledger, []Repaired, error) {
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return nil, nil, fmt.Errorf("creating the directory: %w", err)
+	}
+	lock, err := lockDir(dir)
+	if errors.Is(err, errLocked) {
+		log.Warn("recordings of another process are in progress: none was repaired", zap.Error(err))
+		return newLedger(dir, nil, false), nil, nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	repaired, err := repairAll(dir, log)
+	if err != nil {
+		if lock != nil {
+			_ = lock.Close()
+		}
+		return nil, nil, err
+	}
+	return newLedger(dir, lock, true), repaired, nil
 }
 
 // Start begins a recording and returns its number for the tap and the file it

@@ -146,7 +146,17 @@ func OpenJournal(opts JournalOptions) (*Journal, error) {
 	case <-timer.C:
 		j.fail(errors.New("the disk did not answer when the journal was opened"))
 	}
+	if j.broken() {
+		j.checkPatience() // so that Health says so at once
+	}
 	return j, nil
+}
+
+// broken tells that the disk could not be used the last time.
+func (j *Journal) broken() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.failing != nil
 }
 
 func newJournal(opts JournalOptions) *Journal {

@@ -13,6 +13,9 @@ import (
 	"time"
 )
 
+// errLocked says that the directory is in use.
+var errLocked = errors.New("another process is writing")
+
 // maxName is how much of a call's identifier is legible in a file's name.
 const maxName = 48
 

@@ -25,15 +25,18 @@ const ledgerMax = 1 << 20
 type ledger struct {
 	mu   sync.Mutex
 	dir  string
+	lock *os.File // nil while another process has recordings in progress
+	ours bool     // the ledger may be written anew
 	f    *os.File
 	size int
 	held map[string]bool
 }
 
-// newLedger begins an empty ledger. It is a help, not evidence: a disk that
-// cannot hold it must not keep calls from being recorded.
-func newLedger(dir string) *ledger {
-	l := &ledger{dir: dir, held: make(map[string]bool)}
+// newLedger begins an empty ledger, or adds to that of a process that is still
+// draining its calls. It is a help, not evidence: a disk that cannot hold it
+// must not keep calls from being recorded.
+func newLedger(dir string, lock *os.File, ours bool) *ledger {
+	l := &ledger{dir: dir, lock: lock, ours: ours, held: make(map[string]bool)}
 	l.rewrite()
 	return l
 }
@@ -53,7 +56,7 @@ func (l *ledger) line(sign byte, path string) {
 	} else {
 		delete(l.held, rel)
 	}
-	if l.f == nil || l.size > ledgerMax {
+	if l.f == nil || l.ours && l.size > ledgerMax {
 		l.rewrite()
 		return
 	}
@@ -76,6 +79,13 @@ func (l *ledger) rewrite() {
 		b.WriteString("+" + rel + "\n")
 	}
 	path := filepath.Join(l.dir, ledgerFile)
+	if !l.ours {
+		if f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0); err == nil {
+			n, _ := f.WriteString(b.String())
+			l.f, l.size = f, n
+		}
+		return
+	}
 	if err := writeDurable(path, []byte(b.String()), 0o640); err != nil {
 		return
 	}
@@ -91,13 +101,13 @@ func (l *ledger) close() {
 		_ = l.f.Close()
 		l.f = nil
 	}
+	if l.lock != nil {
+		_ = l.lock.Close()
+	}
 }
 
 // repairAll finishes the recordings that an earlier run has left unfinished.
 func repairAll(dir string, log *zap.Logger) ([]Repaired, error) {
-	if err := os.MkdirAll(dir, 0o750); err != nil {
-		return nil, fmt.Errorf("creating the directory: %w", err)
-	}
 	paths, err := unfinished(dir)
 	if err != nil {
 		return nil, err

@@ -17,9 +17,10 @@ type writer struct {
 	head      head // the newest one
 	kept      head // the newest one that is kept as a checkpoint
 	looked    time.Time
-	retry     time.Duration
-	corrupted int       // commits in a row that found the database corrupt
-	deadline  time.Time // when a closing journal gives up
+	retry     time.Duration // how long to pause before the disk is tried again
+	tried     bool          // the disk was tried, and nothing was written since
+	corrupted int           // commits in a row that found the database corrupt
+	deadline  time.Time     // when a closing journal gives up
 	tick      *time.Ticker
 }
 
@@ -44,11 +45,14 @@ func (j *Journal) run() {
 func (w *writer) turn() (end bool) {
 	defer w.j.recovered("the journal's writer panicked")
 	if w.disk == nil {
+		if w.tried && w.pause() {
+			return true
+		}
+		w.tried = true
 		if w.open() {
 			w.j.nudge()
-			return false
 		}
-		return w.pause()
+		return false
 	}
 	closing := w.wait()
 	w.j.stage()
@@ -127,7 +131,7 @@ func (w *writer) open() bool {
 	w.j.readers.reset()
 	waiters := w.j.adopt(o, w.last, w.lastHash)
 	w.disk, w.tree, w.last, w.lastHash = o, o.tree, o.seq, o.hash
-	w.head, w.kept, w.retry = head{}, head{}, retryFirst
+	w.head, w.kept = head{}, head{}
 	for _, wt := range waiters {
 		w.j.call(wt.done, true)
 	}
@@ -193,6 +197,7 @@ func (w *writer) write(c *commit) bool {
 		return false
 	}
 	w.j.measured(time.Since(start))
+	w.tried, w.retry = false, retryFirst
 	w.head = c.head
 	if c.checkpoint {
 		w.kept = c.head
