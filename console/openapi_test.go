@@ -77,10 +77,10 @@ func TestOpenAPIReferencesResolve(t *testing.T) {
 		}
 	}
 	for _, p := range d.Paths {
-		walk(map[string]any(p))
+		walk(p)
 	}
 	for _, c := range d.Components {
-		walk(map[string]any(c))
+		walk(c)
 	}
 }
 

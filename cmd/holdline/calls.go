@@ -56,8 +56,7 @@ func fetchCalls(addr string) ([]sip.CallView, error) {
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, Proxy: http.ProxyFromEnvironment}}
 	res, err := client.Do(r)
 	if err != nil {
-		var ue *url.Error
-		if errors.As(err, &ue) {
+		if ue, ok := errors.AsType[*url.Error](err); ok {
 			err = ue.Err
 		}
 		return nil, fmt.Errorf("no console answers at %s: %w; is holdline running there, and is this its console.listen?", addr, err)

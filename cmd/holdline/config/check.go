@@ -1,7 +1,9 @@
 package config
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"os"
 	"regexp"
@@ -146,11 +148,8 @@ func (k *checker) uri(path, s string) {
 		k.at(path, "%v", err)
 		return
 	}
-	for _, l := range k.c.SIP.Listen {
-		if u.reaches(l) {
-			k.at(path, "%s is this guard's own address (sip.listen); a call sent there would come back for ever", quote(s))
-			return
-		}
+	if slices.ContainsFunc(k.c.SIP.Listen, u.reaches) {
+		k.at(path, "%s is this guard's own address (sip.listen); a call sent there would come back for ever", quote(s))
 	}
 }
 
@@ -349,9 +348,10 @@ func (k *checker) file(path, name string) bool {
 	return true
 }
 
+// underlying is the error without the path, which the message has already.
 func underlying(err error) error {
-	if u, ok := err.(interface{ Unwrap() error }); ok { //nolint:errorlint // the path is in the message already
-		return u.Unwrap()
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		return e.Err
 	}
 	return err
 }

@@ -125,8 +125,7 @@ func TestBadFiles(t *testing.T) {
 			if err == nil {
 				t.Fatalf("the file was accepted: %+v", c)
 			}
-			var problems Problems
-			if !errors.As(err, &problems) {
+			if _, ok := errors.AsType[Problems](err); !ok {
 				t.Fatalf("error is a %T, want Problems", err)
 			}
 			golden := strings.TrimSuffix(file, ".yaml") + ".txt"

@@ -144,7 +144,7 @@ func (d *decoder) value(node ast.Node, v reflect.Value, path string, one bool) {
 	if path != "" {
 		d.places[path] = start(node)
 	}
-	if u, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok {
+	if u, ok := reflect.TypeAssert[encoding.TextUnmarshaler](v.Addr()); ok {
 		d.text(node, path, u)
 		return
 	}

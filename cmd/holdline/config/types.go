@@ -178,7 +178,7 @@ func (r *PortRange) UnmarshalText(text []byte) error {
 	case lo >= hi:
 		return fmt.Errorf("the range starts at %d and ends at %d; the lower port comes first, as in 20000-29999", lo, hi)
 	case lo < 1024:
-		return fmt.Errorf("ports below 1024 belong to other services; start the range at 1024 or above")
+		return errors.New("ports below 1024 belong to other services; start the range at 1024 or above")
 	}
 	*r = PortRange{uint16(lo), uint16(hi)}
 	return nil

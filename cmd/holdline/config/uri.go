@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"strconv"
@@ -25,7 +26,7 @@ func parseURI(s string) (sipURI, error) {
 	case !ok || strings.ContainsAny(s, " <>\""):
 		return u, fmt.Errorf("%s is not a SIP URI; %s", quote(s), shape)
 	case strings.EqualFold(scheme, "sips"):
-		return u, fmt.Errorf("sips: needs TLS, which is not supported; write sip:")
+		return u, errors.New("the scheme sips needs TLS, which is not supported; use sip")
 	case !strings.EqualFold(scheme, "sip"):
 		return u, fmt.Errorf("%s is not a SIP URI; %s", quote(s), shape)
 	}
@@ -44,9 +45,10 @@ func parseURI(s string) (sipURI, error) {
 
 // setHost reads "host", "host:port" or "[v6]:port".
 func (u *sipURI) setHost(s string) error {
-	host, port := s, ""
+	host := s
 	if i := strings.LastIndexByte(s, ':'); i > strings.LastIndexByte(s, ']') {
-		host, port = s[:i], s[i+1:]
+		port := s[i+1:]
+		host = s[:i]
 		n, err := strconv.ParseUint(port, 10, 16)
 		if err != nil || n == 0 {
 			return fmt.Errorf("has the port %s, which is not a number from 1 to 65535", quote(port))
@@ -62,7 +64,7 @@ func (u *sipURI) setHost(s string) error {
 		return nil
 	}
 	if host == "" || strings.Trim(strings.ToLower(host), "abcdefghijklmnopqrstuvwxyz0123456789.-") != "" {
-		return fmt.Errorf("has no valid host")
+		return errors.New("has no valid host")
 	}
 	u.host = host
 	return nil

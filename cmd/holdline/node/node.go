@@ -131,7 +131,7 @@ func (n *Node) openAudio(c *config.Config) error {
 	})
 	if err != nil {
 		n.degraded("recordings", "calls are not recorded: "+err.Error())
-		return nil
+		return nil //nolint:nilerr // a call without a recording is better than no call
 	}
 	for _, r := range repaired {
 		n.log.Warn("recording left by a crash was repaired", zap.String("path", r.Path))
@@ -208,7 +208,10 @@ func (n *Node) openConsole(c *config.Config) error {
 			Reloads: func() (uint64, uint64) { return n.reloads.Load(), n.refused.Load() },
 		},
 		Hosts: []string{hostName()}, Version: n.version, Node: n.name, Log: n.log.Named("console"),
-		Listen: func() (net.Listener, error) { return net.Listen("tcp", c.Console.Listen.String()) },
+		Listen: func() (net.Listener, error) {
+			var l net.ListenConfig
+			return l.Listen(context.Background(), "tcp", c.Console.Listen.String())
+		},
 	}
 	if n.audio != nil {
 		o.Recordings = n.audio
