@@ -26,6 +26,6 @@ say position en-us+m3 175 40 'Nine one one, what is your emergency?'
 say fallback en-us+f2 172 45 'Nine one one, I have you. Help is on the way to twelve forty Oak Street. Stay low.'
 
 # The scenarios for SIPp are copied to other machines as a folder: they have
-# their own copies.
-cp caller.ulaw position.ulaw ../../../../configs/sipp/
+# their own copy.
+cp caller.ulaw ../../../../configs/sipp/
 ls -l ./*.ulaw
