@@ -108,8 +108,8 @@ type Audio struct {
 }
 
 // OpenAudio opens the directory of recordings and repairs those that a crash
-// has left unfinished. The error is one of the directory: it cannot be created
-// or read.
+// has left unfinished. It fails only on misuse: if the directory cannot be
+// used, it returns a degraded recorder that goes on trying.
 func OpenAudio(opts AudioOptions) (*Audio, []Repaired, error) {
 	if opts.Dir == "" || opts.Blocks < 0 {
 		return nil, nil, errors.New("opening recordings: Dir must be set and Blocks not negative")
@@ -121,8 +121,9 @@ func OpenAudio(opts AudioOptions) (*Audio, []Repaired, error) {
 		opts.Blocks = defaultBlocks
 	}
 	ledger, repaired, err := openRecordings(opts.Dir, opts.Log)
-	if err != nil {
-		return nil, nil, fmt.Errorf("opening recordings: %w", err)
+	if err != nil { // tried again with every recording
+		ledger = newLedger(opts.Dir, nil, false)
+		opts.Log.Error("recordings cannot be written", zap.Error(err))
 	}
 	a := &Audio{
 		opts: opts, log: opts.Log,
@@ -133,6 +134,9 @@ func OpenAudio(opts AudioOptions) (*Audio, []Repaired, error) {
 	for i := range 256 {
 		a.conv[0][i] = g711.Alaw2UlawFrame(uint8(i))
 		a.conv[1][i] = g711.Ulaw2AlawFrame(uint8(i))
+	}
+	if err != nil {
+		a.troubled(err.Error())
 	}
 	a.closer.init(a)
 	a.others.Add(2)

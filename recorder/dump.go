@@ -11,9 +11,8 @@ import (
 const dumpBuffer = 16 << 10
 
 // dump keeps the packets that have no place in a WAV file, such as video,
-// T.140 text, DTMF events and other codecs, in the rtpdump format of rtptools,
-// which tshark reads and rtpplay plays. Both directions are in one file: they
-// are told apart by SSRC.
+// T.140 text, DTMF events and other codecs, in the rtpdump format of rtptools.
+// Both directions are in one file: they are told apart by SSRC.
 type dump struct {
 	path  string
 	f     *os.File

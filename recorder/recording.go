@@ -45,7 +45,7 @@ type recording struct {
 	marks []pendingMark
 
 	packets uint64
-	late    uint64 // that came too late for their place, or could not be written
+	late    uint64 // that could not be written, or found their place gone
 	failed  error  // how the last write went
 	told    bool   // that it failed
 	slid    bool   // the window was moved, and with that written, since the last beat
@@ -104,8 +104,7 @@ func (r *recording) packet(side, codec, number uint8, at int64, pkt []byte, conv
 		convert(h.payload, &conv[r.law>>3])
 	}
 	pos, fill, ok := s.place(&h, max(0, arrival))
-	if !ok {
-		r.late++
+	if !ok { // a duplicate, or counted as lost
 		return
 	}
 	if fill > 0 && pos > 0 {

@@ -13,6 +13,8 @@ const (
 	driftStop  = sampleRate / 200
 	// driftWeight is how slowly the average follows single packets (jitter).
 	driftWeight = 256
+	// farAhead is how far a stream may run ahead of the time: more is a flood.
+	farAhead = 10 * sampleRate
 	// reorder is how many packets late one may come and still be believed to
 	// belong to its place.
 	reorder = 64
@@ -63,11 +65,15 @@ func (s *stream) place(h *rtpHeader, arrival int64) (pos int64, shift int, ok bo
 		return pos, 0, true
 	}
 	s.advance(h.seq, d)
-	if far := arrival - pos; far > tooFar || far < -tooFar {
+	if far := arrival - pos; far > tooFar || far < -tooFar || pos < s.end-1 {
 		// Never over what this stream has already said: packets that were
 		// held up in the network come all at once, and stay one after another.
 		if moved := max(arrival, s.end); moved != pos {
 			pos, s.drift, s.follow = moved, 0, false
+		}
+		if pos > arrival+farAhead {
+			s.lost++
+			return 0, 0, false
 		}
 	}
 	shift = s.track(arrival - pos)
