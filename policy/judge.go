@@ -11,6 +11,8 @@ import (
 const (
 	RuleTestCall         = "test-call"         // a test call is never guarded (i3 section 9)
 	RuleAdminCall        = "admin-call"        // an administrative line is not a call for help
+	RuleTransferred      = "transferred"       // somebody else has the caller (i3 section 4.7.2)
+	RuleTransferPending  = "transfer-pending"  // nobody else has the caller yet
 	RuleReviewed         = "prank-reviewed"    // a prank may be let go, and somebody must listen to it
 	RuleIntakeComplete   = "intake-complete"   // the call taker has what is needed to send help
 	RuleIntakeIncomplete = "intake-incomplete" // nobody has taken this call yet
@@ -59,6 +61,16 @@ func builtinRules() []rule {
 			RuleAdminCall, Allow,
 			func(f Facts) bool { return f.Kind == Admin },
 			func(Facts) string { return "administrative calls are not guarded" },
+		},
+		{
+			RuleTransferred, Allow,
+			func(f Facts) bool { return f.Transfer == "succeeded" },
+			func(Facts) string { return "the transfer was answered: somebody else has the caller" },
+		},
+		{
+			RuleTransferPending, Intercept,
+			func(f Facts) bool { return f.Transfer == "pending" },
+			func(Facts) string { return "the transfer has not been answered yet" },
 		},
 		{
 			RuleReviewed, Review,

@@ -78,6 +78,7 @@ type Facts struct {
 	Agent    string        // "" when unknown
 	Talk     time.Duration // since the taker answered
 	Rescues  int           // how often this call was rescued before
+	Transfer string        // of this release's author: "", pending, succeeded
 	Intake   Intake
 }
 

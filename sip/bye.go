@@ -26,6 +26,8 @@ func (c *Call) onBye(l *Leg, req *gosip.Request, tx *gosip.ServerTx) {
 		c.headerMarks(l, req)
 		c.pending = &release{leg: l, bye: &held{req, tx}, how: "bye"}
 		c.fire(releaseRequested)
+	case l.Left != "" && l.State == Confirmed:
+		c.leftAfterTransfer(l, req, tx)
 	case l.open && !l.cancel:
 		l.held = &held{req, tx} // it overtook the 2xx it follows
 	default:
@@ -56,21 +58,14 @@ func (c *Call) judge() {
 	r := c.pending
 	now := time.Now()
 	r.data = c.releaseFacts(r, now)
-	facts := policy.Facts{
-		Kind: c.Kind, Release: policy.Release(r.how), Position: r.leg.Target, Agent: r.leg.Agent,
-		Talk: now.Sub(c.Taken), Rescues: c.Rescues, Intake: c.Intake,
-	}
-	v := c.verdict(facts)
+	v := c.verdict(c.facts(r, now))
 	c.Verdicts = append(c.Verdicts, VerdictView{At: now, Position: r.leg.Target, Verdict: v})
 	kind, result := "release.allowed", releaseAllowed
 	if v.Decision == policy.Intercept {
 		kind, result = "release.intercepted", releaseIntercepted
 	}
 	c.countVerdict(v.Decision)
-	entries := append(entryList(c.entry("release.requested", r.data)), c.entry(kind, verdictData{
-		Leg: r.data.Leg, Position: r.leg.Target, Agent: r.leg.Agent, Decision: v.Decision,
-		Rule: v.Rule, Why: v.Why, Policy: v.Policy,
-	}))
+	entries := entryList(c.entry("release.requested", r.data), c.entry(kind, c.verdictData(r, v)))
 	if v.Decision != policy.Allow {
 		entries = append(entries, c.alert(v, r))
 	}
@@ -85,6 +80,25 @@ func (c *Call) judge() {
 			c.fire(result)
 		})
 	}, entries...)
+}
+
+// facts are what policy judges a release by.
+func (c *Call) facts(r *release, now time.Time) policy.Facts {
+	f := policy.Facts{
+		Kind: c.Kind, Release: policy.Release(r.how), Position: r.leg.Target, Agent: r.leg.Agent,
+		Talk: now.Sub(c.Taken), Rescues: c.Rescues, Intake: c.intake(), Transfer: r.leg.Left,
+	}
+	if c.transfer != nil && c.transfer.by == r.leg {
+		f.Transfer = transferPending
+	}
+	return f
+}
+
+func (c *Call) verdictData(r *release, v policy.Verdict) verdictData {
+	return verdictData{
+		Leg: r.leg.Dialog.LocalTag, Position: r.leg.Target, Agent: r.leg.Agent,
+		Decision: v.Decision, Rule: v.Rule, Why: v.Why, Policy: v.Policy,
+	}
 }
 
 // verdict never fails: a policy that panics keeps the caller.

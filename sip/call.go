@@ -74,7 +74,8 @@ type Call struct {
 	ended     ending
 	newIDs    []string // Call-Info values that we made
 
-	pending *release // the release that is being judged
+	transfer *transfer // the one that is under way
+	pending  *release  // the release that is being judged
 
 	prompted  time.Time // when the running rescue began
 	alertID   string

@@ -142,6 +142,8 @@ func (c *Call) onRequest(req *gosip.Request, tx *gosip.ServerTx) {
 	switch req.Method {
 	case gosip.BYE:
 		c.onBye(l, req, tx)
+	case gosip.REFER:
+		c.onRefer(l, req, tx)
 	case gosip.INVITE, gosip.UPDATE:
 		l.Dialog.learn(req, "", false)
 		c.onOffer(l, req, tx)

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -41,6 +42,7 @@ type Guard struct {
 	calls  map[*Call]struct{}
 	byID   map[string][]*Call // by Call-ID
 	byTag  map[string]*Call   // by our tag of a leg
+	alias  map[string]string  // Call-ID of a leg whose peer called us, by our tag
 	byURN  map[string]*Call   // by emergency call identifier
 	listen []netip.AddrPort
 }
@@ -59,7 +61,7 @@ func New(o Options) (*Guard, error) {
 	}
 	g := &Guard{
 		opts: o, log: o.Log, table: transitions(), stopped: make(chan struct{}),
-		calls: map[*Call]struct{}{}, byID: map[string][]*Call{}, byTag: map[string]*Call{}, byURN: map[string]*Call{},
+		calls: map[*Call]struct{}{}, byID: map[string][]*Call{}, byTag: map[string]*Call{}, alias: map[string]string{}, byURN: map[string]*Call{},
 	}
 	g.queue = newQueue()
 	g.desks = newDesks(g.queue.freed)
@@ -166,9 +168,30 @@ func (g *Guard) addTag(c *Call, tag string) {
 	g.mu.Unlock()
 }
 
+// addLeg makes a call known by a leg whose peer called us.
+func (g *Guard) addLeg(c *Call, l *Leg) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.byTag[l.Dialog.LocalTag] = c
+	g.alias[l.Dialog.LocalTag] = l.Dialog.CallID
+}
+
+// isOurs tells whether a URI names one of our own sockets.
+func (g *Guard) isOurs(uri string) bool {
+	_, hostport, ok := hopOf(uri)
+	if !ok {
+		return false
+	}
+	at, err := netip.ParseAddrPort(hostport)
+	return err == nil && slices.ContainsFunc(g.listen, func(l netip.AddrPort) bool {
+		return l.Port() == at.Port() && (l.Addr() == at.Addr() || l.Addr().IsUnspecified())
+	})
+}
+
 func (g *Guard) dropTag(tag string) {
 	g.mu.Lock()
 	delete(g.byTag, tag)
+	delete(g.alias, tag)
 	g.mu.Unlock()
 }
 
@@ -192,6 +215,7 @@ func (g *Guard) forget(c *Call) {
 	delete(g.byTag, c.caller.Dialog.LocalTag)
 	for t := range c.Legs {
 		delete(g.byTag, t)
+		delete(g.alias, t)
 	}
 	if g.byURN[c.EmergencyID] == c {
 		delete(g.byURN, c.EmergencyID)
@@ -204,7 +228,7 @@ func (g *Guard) find(callID, toTag string) *Call {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
 	if toTag != "" {
-		if c := g.byTag[toTag]; c != nil && c.ID == callID {
+		if c := g.byTag[toTag]; c != nil && (c.ID == callID || g.alias[toTag] == callID) {
 			return c
 		}
 		return nil

@@ -23,13 +23,25 @@ func (g *Guard) onInvite(req *gosip.Request, tx *gosip.ServerTx) {
 		g.refuse(req, tx, code)
 		return
 	}
+	for _, name := range []string{"replaces", "join"} {
+		if v := get(req, name); v != "" {
+			if n, ok := parseNamed(v); ok && g.find(n.callID, n.toTag) != nil {
+				g.onReplaces(req, tx, v, name == "join")
+				return
+			}
+		}
+	}
 	uri := req.Recipient.String()
 	route, ok := g.settings.Load().route(uri)
 	if !ok {
 		g.refuse(req, tx, 404)
 		return
 	}
+	if route.Kind == policy.Emergency && g.fromPosition(req) {
+		route.Kind = policy.Admin // one call taker asks another: nobody is in need on this leg
+	}
 	c := g.newCall(req, tx, route)
+
 	if err := tx.Respond(respond(req, 100, reasons[100], "")); err != nil {
 		g.log.Debug("100 not sent", zap.Error(err))
 	}
@@ -171,8 +183,22 @@ func (c *Call) inviteTo(l *Leg) (*gosip.Request, error) {
 	if l.Rescue {
 		except = []string{"session-expires", "min-se"}
 	}
+	if l.Replaces != "" {
+		except = append(except, "replaces", "require")
+	}
+	if l.ReferredBy != "" {
+		except = append(except, "referred-by")
+	}
 	carry(c.invite, req, except...)
+	c.rename(req)
 	c.addIdentifiers(req)
+	if l.Replaces != "" {
+		req.AppendHeader(gosip.NewHeader("Replaces", l.Replaces))
+		req.AppendHeader(gosip.NewHeader("Require", "replaces"))
+	}
+	if l.ReferredBy != "" {
+		req.AppendHeader(gosip.NewHeader("Referred-By", l.ReferredBy))
+	}
 	if l.Rescue {
 		c.explain(req, l)
 	}
@@ -251,6 +277,12 @@ func (c *Call) finish() {
 		c.bye(c.taker, c.ended.Bye)
 		c.drop(c.taker)
 		c.taker = nil
+	}
+	for _, l := range c.Legs { // a transferor who has not hung up yet
+		if l != c.caller && l.State == Confirmed {
+			c.bye(l, nil)
+			c.drop(l)
+		}
 	}
 	c.endCaller(by)
 	c.g.countEnd(c.Kind, by)
@@ -331,4 +363,15 @@ func (g *Guard) oldAcks(c *Call, req *gosip.Request, tx *gosip.ServerTx) {
 			}
 		}
 	}()
+}
+
+// fromPosition tells whether a request was made by a configured position,
+// by the address in its Contact and the one it came from.
+func (g *Guard) fromPosition(req *gosip.Request) bool {
+	contacts := list(getAll(req, "contact"))
+	if len(contacts) == 0 {
+		return false
+	}
+	uri := parseAddress(contacts[0]).URI
+	return g.settings.Load().target(uri).Desk && strings.HasSuffix(deskKey(uri), "@"+req.Source())
 }

@@ -43,30 +43,33 @@ type Leg struct {
 	Agent  string      `json:"agent,omitempty"`
 	Desk   bool        `json:"desk,omitempty"` // a configured position
 
-	State   LegState      `json:"state"`
-	Since   time.Time     `json:"since"`
-	Dialog  Dialog        `json:"dialog"`
-	Invite  uint32        `json:"invite"` // CSeq of the INVITE that made the dialog
-	Origin  origin        `json:"origin"`
-	Ports   []media.Ports `json:"ports,omitempty"`
-	Remote  string        `json:"remote,omitempty"` // the peer's latest SDP
-	Peer    string        `json:"peer,omitempty"`   // source of its last message
-	Rescue  bool          `json:"rescue,omitempty"`
-	Acked   bool          `json:"acked"` // our 2xx was acknowledged
-	hasLeg  bool          // it has a media leg
-	request *gosip.Request
-	alive   bool // any response came
-	open    bool // its INVITE has no final answer yet
-	cancel  bool // CANCEL is sent, or due with the first provisional
-	sentC   bool
-	held    *held // a BYE that overtook the 2xx
-	ack     *gosip.Request
-	lateAck bool // the ACK waits for the caller's, which carries the answer
-	ring    *time.Timer
-	dead    *time.Timer
-	final   *final2xx
-	byeDue  *gosip.Request // BYE to be sent when our 2xx is acknowledged
-	pend    map[uint32]*relayed
+	State      LegState      `json:"state"`
+	Since      time.Time     `json:"since"`
+	Dialog     Dialog        `json:"dialog"`
+	Invite     uint32        `json:"invite"` // CSeq of the INVITE that made the dialog
+	Origin     origin        `json:"origin"`
+	Ports      []media.Ports `json:"ports,omitempty"`
+	Remote     string        `json:"remote,omitempty"` // the peer's latest SDP
+	Peer       string        `json:"peer,omitempty"`   // source of its last message
+	Rescue     bool          `json:"rescue,omitempty"`
+	Replaces   string        `json:"replaces,omitempty"`   // the dialog its INVITE replaces (RFC 3891)
+	ReferredBy string        `json:"referredBy,omitempty"` // of a transfer (RFC 3892)
+	Left       string        `json:"left,omitempty"`       // its transfer succeeded: it may go
+	Acked      bool          `json:"acked"`                // our 2xx was acknowledged
+	hasLeg     bool          // it has a media leg
+	request    *gosip.Request
+	alive      bool // any response came
+	open       bool // its INVITE has no final answer yet
+	cancel     bool // CANCEL is sent, or due with the first provisional
+	sentC      bool
+	held       *held // a BYE that overtook the 2xx
+	ack        *gosip.Request
+	lateAck    bool // the ACK waits for the caller's, which carries the answer
+	ring       *time.Timer
+	dead       *time.Timer
+	final      *final2xx
+	byeDue     *gosip.Request // BYE to be sent when our 2xx is acknowledged
+	pend       map[uint32]*relayed
 }
 
 // held is a request with its transaction, kept for later.

@@ -22,6 +22,7 @@ const (
 	offerFailed        trigger = "offer failed"        // a target refused, rang out, is busy or silent
 	offersExhausted    trigger = "offers exhausted"    // the last position of the route failed
 	takerAnswered      trigger = "taker answered"      // 2xx from a target, the first to come
+	takerReplaced      trigger = "taker replaced"      // a transfer or a take-over succeeded
 	releaseRequested   trigger = "release requested"   // BYE from the taker, or the taker is gone
 	releaseAllowed     trigger = "release allowed"     // verdict allow or review, journaled
 	releaseIntercepted trigger = "release intercepted" // verdict intercept, journaled
@@ -57,9 +58,11 @@ func transitions() table {
 		},
 		Bridged: {
 			releaseRequested: {Releasing, (*Call).judge},
-			callerLeft:       {Ended, (*Call).finish},
-			callerLost:       {Ended, (*Call).finish},
-			releaseForced:    {Ended, (*Call).finish},
+			takerReplaced:    {Bridged, (*Call).bridge},
+
+			callerLeft:    {Ended, (*Call).finish},
+			callerLost:    {Ended, (*Call).finish},
+			releaseForced: {Ended, (*Call).finish},
 		},
 		Releasing: {
 			releaseAllowed:     {Ended, (*Call).finish},

@@ -84,6 +84,8 @@ func (c *Call) forward(from, to *Leg, req *gosip.Request, tx *gosip.ServerTx) {
 	r := &relayed{from: from, to: to, req: req, tx: tx, out: out, seq: seq, offer: sdpOf(req)}
 	r.late = r.offer == nil && req.Method == gosip.INVITE
 	c.fill(out, req, to)
+	c.rename(out)
+	c.renameReferTo(out)
 	c.renumberRAck(out, from, to)
 	if req.Method == gosip.INVITE {
 		if from.pend == nil {

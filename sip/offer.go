@@ -177,6 +177,12 @@ func (c *Call) offer(t target) {
 		return
 	}
 	c.g.queue.got(c)
+	ring := t.Ring
+	c.start1(c.newOffer(t), ring)
+}
+
+// newOffer makes the leg of a target that is to be called.
+func (c *Call) newOffer(t target) *Leg {
 	l := &Leg{
 		Role: RoleTaker, Target: t.Name, URI: t.URI, Key: t.Key, Agent: t.Agent, Desk: t.Desk,
 		State: Calling, Since: time.Now(), Rescue: c.state == Waiting, open: true,
@@ -194,8 +200,12 @@ func (c *Call) offer(t target) {
 	c.offers = append(c.offers, l)
 	c.Place.Offered++
 	c.recordOffer(l)
-	ring := t.Ring
-	c.hop(t.URI, func(network, next string, err error) {
+	return l
+}
+
+// start1 finds the way to an offered leg and calls it.
+func (c *Call) start1(l *Leg, ring time.Duration) {
+	c.hop(l.URI, func(network, next string, err error) {
 		if err == nil {
 			err = c.call(l, network, next, ring)
 		}
@@ -266,6 +276,9 @@ func (c *Call) failed(l *Leg, why failure) {
 	c.recordFailure(l, why)
 	c.log.Info("target failed", zap.String("leg", l.Target), zap.Int("code", why.Code), zap.String("reason", why.Reason))
 	c.giveUp(l)
+	if c.transfer != nil && c.transfer.to == l {
+		c.transferFailed(why)
+	}
 	if c.early == l {
 		c.early = nil
 		if c.answered() {

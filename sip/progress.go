@@ -69,6 +69,9 @@ func (c *Call) progress(l *Leg, res *gosip.Response) {
 	}
 	l.State = Early
 	l.Dialog.learn(res, tag(get(res, "to")), true)
+	if c.transfer != nil && c.transfer.to == l {
+		c.notify(c.transfer, res.StatusCode, res.Reason)
+	}
 	if c.answered() {
 		return // the caller hears the prompt
 	}
@@ -101,6 +104,11 @@ func (c *Call) accepted(l *Leg, res *gosip.Response) {
 	l.State, l.Since = Confirmed, time.Now()
 	l.Dialog.learn(res, tag(get(res, "to")), true)
 	i := slices.Index(c.offers, l)
+	if i >= 0 && c.transfer != nil && c.transfer.to == l && c.state == Bridged {
+		c.acknowledge(l, nil)
+		c.handOver(l, res)
+		return
+	}
 	wins := i >= 0 && c.taker == nil && (c.state == Offering || c.state == Waiting)
 	l.lateAck = wins && c.Offer == "" && !c.answered() && sdpOf(res) != nil
 	if !l.lateAck {
@@ -162,9 +170,11 @@ func (c *Call) bridge() {
 	c.g.queue.leave(c)
 	now := time.Now()
 	c.Taken = now
-	s := sdpOf(res)
-	if s != nil {
-		c.hear(l, s, nil)
+	var s *session
+	if res != nil { // nil: it called us, and was answered already
+		if s = sdpOf(res); s != nil {
+			c.hear(l, s, nil)
+		}
 	}
 	first := !c.answered()
 	if first {
@@ -179,7 +189,7 @@ func (c *Call) bridge() {
 		if s != nil && c.Offer != "" {
 			c.settle(s)
 		}
-		c.answer(c.caller, c.inviteTx, c.relay(res, l), c.callerSilent)
+		c.answer(c.caller, c.inviteTx, c.final(res, l), c.callerSilent)
 	}
 	c.media.Bridge(l.ID)
 	if codes := c.codes(); len(codes) > 0 && c.guardedKind() {
@@ -273,4 +283,27 @@ func (c *Call) markTaker(l *Leg) {
 	if c.g.opts.Audio != nil && c.Recording != 0 {
 		c.g.opts.Audio.Mark(c.Recording, time.Now(), "taker "+l.Target)
 	}
+}
+
+// final is the 200 for the caller: the taker's, or our own for a taker who
+// called in while the caller waited.
+func (c *Call) final(res *gosip.Response, l *Leg) *gosip.Response {
+	if res != nil {
+		return c.relay(res, l)
+	}
+	offer, err := parseSDP([]byte(c.Offer))
+	if err != nil {
+		offer = &session0
+	}
+	taker, err := parseSDP([]byte(l.Remote))
+	if err != nil {
+		taker = offer
+	}
+	var use [][]media.Codec
+	for _, m := range taker.media {
+		use = append(use, taker.codecs(m))
+	}
+	answer := offer.answer(use)
+	c.settle(answer)
+	return c.accept(c.invite, c.caller, answer)
 }

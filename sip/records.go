@@ -186,7 +186,10 @@ func (c *Call) recordOffer(l *Leg) {
 
 func (c *Call) recordAnswer(l *Leg, res *gosip.Response) {
 	d := answerData{Leg: l.Dialog.LocalTag, Position: l.Target, URI: l.URI, Agent: l.Agent,
-		WaitingMS: time.Since(c.Started).Milliseconds(), Rescues: c.Rescues, Answer: wireOf(res)}
+		WaitingMS: time.Since(c.Started).Milliseconds(), Rescues: c.Rescues}
+	if res != nil {
+		d.Answer = wireOf(res)
+	}
 	kind := "call.answered"
 	if l.Rescue {
 		kind = "rescue.answered"

@@ -25,6 +25,9 @@ func (c *Call) rescue() {
 	c.History = append(c.History, c.historyOf(r))
 	c.prompted = r.data.At
 	c.media.Prompt()
+	if c.transfer != nil {
+		c.transfer = nil // its target goes on being called, and takes the call if it answers
+	}
 	c.letGo(r)
 	c.Rescues++
 	c.WaitingFrom = r.data.At

@@ -27,13 +27,14 @@ const guardAddr = "10.0.0.9:5060"
 // time: a wait costs nothing, and everything that could still happen has
 // happened when settle returns.
 type world struct {
-	t       *testing.T
-	ctx     context.Context
-	net     *simnet.Net
-	guard   *Guard
-	journal *journalFake
-	media   *mediaFake
-	phones  map[string]*phone.Phone
+	t          *testing.T
+	ctx        context.Context
+	net        *simnet.Net
+	guard      *Guard
+	journal    *journalFake
+	media      *mediaFake
+	phones     map[string]*phone.Phone
+	mayDegrade bool
 }
 
 // hosts are the addresses of everybody.
@@ -79,7 +80,12 @@ func inSeededWorld(t *testing.T, seed uint64, settings Settings, names []string,
 		w := &world{t: t, ctx: ctx, net: simnet.New(seed), journal: &journalFake{}, media: &mediaFake{}, phones: map[string]*phone.Phone{}}
 		pc, err := w.net.ListenUDP(guardAddr)
 		w.must(err)
-		w.guard, err = New(Options{Node: "test", UDP: []PacketConn{{pc}}, Media: w.media, Journal: w.journal, Settings: settings})
+		w.guard, err = New(Options{Node: "test", UDP: []PacketConn{{pc}}, Media: w.media, Journal: w.journal, Settings: settings,
+			Degraded: func(reason string) {
+				if !w.mayDegrade {
+					t.Errorf("degraded: %s", reason)
+				}
+			}})
 		w.must(err)
 		w.must(w.guard.Start())
 		for _, n := range names {
