@@ -67,6 +67,24 @@ func (c *Console) alerts(ctx context.Context) ([]*Alert, error) {
 	return list, nil
 }
 
+// openAlerts are those nobody has acknowledged.
+func (c *Console) openAlerts(ctx context.Context) ([]*Alert, error) {
+	list, err := c.alerts(ctx)
+	return slices.DeleteFunc(list, func(a *Alert) bool { return a.Acknowledged != nil }), err
+}
+
+// Words says in a sentence what the alert is about.
+func (a *Alert) Words() string {
+	var data struct{ Cause, Why string }
+	if json.Unmarshal(a.Data, &data) != nil || data.Why == "" {
+		return "look at this call"
+	}
+	if data.Cause == "" {
+		return data.Why
+	}
+	return data.Cause + ": " + data.Why
+}
+
 // alertID is the id the alert gave itself, or the number of its record.
 func alertID(r recorder.Record) string {
 	var data struct {
@@ -81,13 +99,14 @@ func alertID(r recorder.Record) string {
 // listAlerts answers with all alerts, or with ?open=true only those nobody has
 // acknowledged.
 func (c *Console) listAlerts(w http.ResponseWriter, r *http.Request) {
-	list, err := c.alerts(r.Context())
+	read := c.alerts
+	if r.URL.Query().Get("open") == "true" {
+		read = c.openAlerts
+	}
+	list, err := read(r.Context())
 	if err != nil {
 		fail(w, http.StatusServiceUnavailable, err.Error(), "look at GET /readyz")
 		return
-	}
-	if r.URL.Query().Get("open") == "true" {
-		list = slices.DeleteFunc(list, func(a *Alert) bool { return a.Acknowledged != nil })
 	}
 	reply(w, http.StatusOK, map[string]any{"alerts": list})
 }

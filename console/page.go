@@ -3,6 +3,7 @@ package console
 import (
 	"bytes"
 	"embed"
+	"fmt"
 	"html/template"
 	"io/fs"
 	"net/http"
@@ -26,7 +27,7 @@ func newPage() (*page, error) {
 	t, err := template.New("page.html").Funcs(template.FuncMap{
 		"clock":  func(t time.Time) string { return t.Local().Format("15:04:05") },
 		"stamp":  func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) },
-		"since":  func(t time.Time) string { return time.Since(t).Round(time.Second).String() },
+		"since":  func(t time.Time) string { return clockFace(time.Since(t)) },
 		"intake": intakeWords,
 	}).ParseFS(files, "page.html")
 	return &page{t}, err
@@ -37,10 +38,20 @@ type view struct {
 	Node, Version string
 	Now           time.Time
 	Reasons       []string // why the node is not ready
+	Alerts        []*Alert // those nobody has acknowledged
 	Waiting       []sip.CallView
 	Others        []sip.CallView
 	Fields        []policy.Field
 	Last          uint64 // the newest record: the script's stream goes on after it
+}
+
+// clockFace writes a duration as 1:05 or 1:02:07, as the script does.
+func clockFace(d time.Duration) string {
+	s := max(0, int(d/time.Second))
+	if s < 3600 {
+		return fmt.Sprintf("%d:%02d", s/60, s%60)
+	}
+	return fmt.Sprintf("%d:%02d:%02d", s/3600, s/60%60, s%60)
 }
 
 // intakeWords says what is marked, in the order of the fields.
@@ -60,10 +71,14 @@ func intakeWords(in policy.Intake) []string {
 
 // getPage draws the page. The number of the newest record is taken before the
 // calls are, so that no event falls between the two.
-func (c *Console) getPage(w http.ResponseWriter, _ *http.Request) {
+func (c *Console) getPage(w http.ResponseWriter, r *http.Request) {
 	v := view{Node: c.o.Node, Version: c.o.Version, Now: time.Now(), Fields: policy.Fields(), Last: c.o.Journal.Last()}
 	if c.o.Ready != nil {
 		v.Reasons = c.o.Ready()
+	}
+	var err error
+	if v.Alerts, err = c.openAlerts(r.Context()); err != nil {
+		v.Reasons = append(v.Reasons, "alerts cannot be shown: "+err.Error())
 	}
 	for _, call := range c.calls() {
 		if call.State == stateWaiting {

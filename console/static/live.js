@@ -74,7 +74,8 @@ async function drawCalls() {
 
 function alertItem(alert) {
   const li = el("li");
-  const words = alert.data && (alert.data.why || alert.data.reason || alert.data.kind) || "look at this call";
+  const { cause, why } = alert.data || {};
+  const words = why ? (cause ? `${cause}: ${why}` : why) : "look at this call";
   const button = el("button", "Acknowledge");
   button.addEventListener("click", async () => {
     button.disabled = true;
