@@ -1,0 +1,87 @@
+package console
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+
+	"holdline/sip"
+)
+
+// TestLivePageInABrowser: the page follows what happens without being loaded
+// again, and its button acknowledges an alert.
+func TestLivePageInABrowser(t *testing.T) {
+	browser := findBrowser(t)
+	b := newBench(t)
+	b.board.set(callView("one@x", "bridged"))
+	b.journal.add("one@x", "call.offered", `{}`)
+
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(browser), chromedp.NoSandbox)
+	alloc, stop := chromedp.NewExecAllocator(t.Context(), options...)
+	defer stop()
+	tab, closeTab := chromedp.NewContext(alloc)
+	defer closeTab()
+	ctx, cancel := context.WithTimeout(tab, time.Minute)
+	defer cancel()
+
+	see := func(what, js string) {
+		t.Helper()
+		poll := chromedp.Poll[bool](js, chromedp.WithPollingTimeout(20*time.Second))
+		if seen, err := chromedp.Run(ctx, poll); err != nil || !seen {
+			page, _ := chromedp.Run(ctx, chromedp.Evaluate[string]("document.body.innerText"))
+			t.Fatalf("%s is not shown: %v\n%s", what, err, page)
+		}
+	}
+	if err := chromedp.Do(ctx, chromedp.Navigate(b.base+"/")); err != nil {
+		t.Fatal(err)
+	}
+	see("the connection", `document.getElementById("link").textContent === "live"`)
+	see("the call", `document.getElementById("calls").textContent.includes("one@x")`)
+	see("the event of before", `document.getElementById("events").textContent.includes("call.offered")`)
+
+	alone := callView("one@x", "waiting")
+	alone.Waiting, alone.From = time.Now(), `<img src=x onerror="document.title='owned'">`
+	b.board.set(alone)
+	b.journal.add("one@x", "alert.raised", `{"id":"a/7","cause":"intercept","why":"nothing is marked"}`)
+	see("the caller who waits", `document.getElementById("waiting").textContent.includes("onerror") && document.title !== "owned"`)
+	see("a running clock", `/^0:0[1-9]/.test(document.querySelector("#waiting .clock").textContent)`)
+	see("the alert", `document.getElementById("alerts").textContent.includes("intercept: nothing is marked")`)
+
+	click := chromedp.Evaluate[bool](`document.querySelector("#alerts button").click() === undefined`)
+	if _, err := chromedp.Run(ctx, click); err != nil {
+		t.Fatal(err)
+	}
+	see("the end of the alert", `document.querySelectorAll("#alerts li").length === 0 && !document.getElementById("no-alerts").hidden`)
+	list, err := b.console.alerts(t.Context())
+	if err != nil || len(list) != 1 || list[0].Acknowledged == nil {
+		t.Errorf("alerts: %+v, %v", list, err)
+	}
+}
+
+// set replaces the calls.
+func (b *board) set(calls ...sip.CallView) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.calls = calls
+}
+
+// findBrowser skips the test where there is no browser; in CI that is a failure.
+func findBrowser(t *testing.T) string {
+	t.Helper()
+	names := []string{"chromium", "chromium-browser", "google-chrome"}
+	for _, name := range names {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	if os.Getenv("CI") == "true" {
+		t.Fatalf("none of %s is installed", strings.Join(names, ", "))
+	}
+	t.Skip("no browser is installed")
+	return ""
+}
