@@ -72,7 +72,8 @@ type Call struct {
 	answer200 *gosip.Response // the 2xx that is about to be bridged
 	state     State           // see machine.go
 	ended     ending
-	newIDs    []string // Call-Info values that we made
+	reliables map[uint32]reliable // by the number the caller knows them by
+	newIDs    []string            // Call-Info values that we made
 
 	transfer *transfer // the one that is under way
 	pending  *release  // the release that is being judged

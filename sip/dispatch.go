@@ -139,11 +139,14 @@ func (c *Call) onRequest(req *gosip.Request, tx *gosip.ServerTx) {
 		return
 	}
 	l.Dialog.RemoteSeq = max(n, l.Dialog.RemoteSeq)
+	l.allows(req)
 	switch req.Method {
 	case gosip.BYE:
 		c.onBye(l, req, tx)
 	case gosip.REFER:
 		c.onRefer(l, req, tx)
+	case gosip.PRACK:
+		c.onPrack(l, req, tx)
 	case gosip.INVITE, gosip.UPDATE:
 		l.Dialog.learn(req, "", false)
 		c.onOffer(l, req, tx)

@@ -122,6 +122,7 @@ func (c *Call) callerLeg(req *gosip.Request) *Leg {
 		},
 	}
 	l.Dialog.learn(req, "", true)
+	l.allows(req)
 	l.Dialog.Socket = a.Local
 	if ap, err := netip.ParseAddrPort(a.Local); err != nil || ap.Addr().IsUnspecified() {
 		if src, err := netip.ParseAddrPort(source); err == nil {

@@ -56,7 +56,14 @@ type Leg struct {
 	ReferredBy string        `json:"referredBy,omitempty"` // of a transfer (RFC 3892)
 	Left       string        `json:"left,omitempty"`       // its transfer succeeded: it may go
 	Acked      bool          `json:"acked"`                // our 2xx was acknowledged
-	hasLeg     bool          // it has a media leg
+	Timer      Timer         `json:"timer,omitzero"`
+	Allow      string        `json:"allow,omitempty"` // methods its peer takes
+	Told       string        `json:"told,omitempty"`  // the SDP it was last sent
+	session    *time.Timer
+	minSE      int
+	pracked    string
+	retried    bool
+	hasLeg     bool // it has a media leg
 	request    *gosip.Request
 	alive      bool // any response came
 	open       bool // its INVITE has no final answer yet
@@ -177,6 +184,7 @@ func (c *Call) bye(l *Leg, from *gosip.Request) {
 func (c *Call) drop(l *Leg) {
 	stop(&l.ring)
 	stop(&l.dead)
+	stop(&l.session)
 	if l.hasLeg && l != c.caller {
 		c.media.DropLeg(l.ID)
 		l.hasLeg = false
@@ -224,7 +232,9 @@ func (c *Call) streams(l *Leg, s *session) {
 // tell renders s for l: our ports, l's session name.
 func (c *Call) tell(l *Leg, s *session) []byte {
 	c.streams(l, s)
-	return s.rewrite(l.Ports, &l.Origin)
+	body := s.rewrite(l.Ports, &l.Origin)
+	l.Told = string(body)
+	return body
 }
 
 // wants6 tells whether l's media is IPv6: as its signalling.
@@ -236,4 +246,11 @@ func (l *Leg) deskKey() string {
 		return l.Target
 	}
 	return deskKey(l.URI)
+}
+
+// allows notes which methods the peer says it takes.
+func (l *Leg) allows(msg gosip.Message) {
+	if v := getAll(msg, "allow"); len(v) > 0 {
+		l.Allow = strings.Join(v, ",")
+	}
 }

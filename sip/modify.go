@@ -133,9 +133,11 @@ func (c *Call) onRelayed(r *relayed, res edge.Response) {
 	out := respond(r.req, code, res.Reason, r.from.Dialog.LocalTag)
 	if code < 300 && (r.req.Method == gosip.INVITE || r.req.Method == gosip.UPDATE || r.req.Method == gosip.SUBSCRIBE) {
 		r.to.Dialog.learn(res.Response, "", false)
+		c.timed(r.to, res.Response, true)
 		out.AppendHeader(gosip.NewHeader("Contact", r.from.Dialog.contact()))
 	}
 	carry(res.Response, out)
+	c.timed(r.from, out, false)
 	body := res.Body()
 	if s := sdpOf(res.Response); s != nil {
 		body = withSDP(get(res, "content-type"), body, c.tell(r.from, s))
@@ -248,6 +250,7 @@ func (c *Call) answerSelf(req *gosip.Request, tx *gosip.ServerTx) {
 		res.AppendHeader(gosip.NewHeader("Require", "timer"))
 	}
 	offer := sdpOf(req)
+	c.timed(c.caller, res, false)
 	var body *session
 	if offer != nil {
 		body = offer.answer(c.InUse)

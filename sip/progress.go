@@ -46,9 +46,11 @@ func (c *Call) onInviteResponse(l *Leg, r edge.Response) {
 		c.progress(l, res)
 	case res.StatusCode < 300:
 		c.accepted(l, res)
+	case res.StatusCode == 422 && c.tryLonger(l, res):
 	default:
 		l.open = false
 		l.State = Over
+		c.follow(res)
 		c.failed(l, failure{Code: res.StatusCode, Reason: res.Reason, res: res})
 		if l.held != nil {
 			c.g.refuse(l.held.req, l.held.tx, 481)
@@ -73,6 +75,7 @@ func (c *Call) progress(l *Leg, res *gosip.Response) {
 		c.notify(c.transfer, res.StatusCode, res.Reason)
 	}
 	if c.answered() {
+		c.prack(l, res)
 		return // the caller hears the prompt
 	}
 	s := sdpOf(res)
@@ -86,7 +89,9 @@ func (c *Call) progress(l *Leg, res *gosip.Response) {
 		c.early = l
 	}
 	c.caller.State = Early
-	if err := c.inviteTx.Respond(c.relay(res, l)); err != nil {
+	out := c.relay(res, l)
+	c.renumberRSeq(out, res, l)
+	if err := c.inviteTx.Respond(out); err != nil {
 		c.log.Debug("progress not sent", zap.Error(err))
 	}
 }
@@ -95,7 +100,9 @@ func (c *Call) progress(l *Leg, res *gosip.Response) {
 // every other is acknowledged and ended at once.
 func (c *Call) accepted(l *Leg, res *gosip.Response) {
 	if l.State == Confirmed || l.State == Over && !l.open {
-		if l.ack != nil {
+		if fork := tag(get(res, "to")); fork != l.Dialog.RemoteTag && l.State == Confirmed {
+			c.endFork(l, res, fork)
+		} else if l.ack != nil {
 			c.g.edge.Write(l.ack) // its 2xx again: our ACK was lost
 		}
 		return
@@ -103,6 +110,8 @@ func (c *Call) accepted(l *Leg, res *gosip.Response) {
 	l.open = false
 	l.State, l.Since = Confirmed, time.Now()
 	l.Dialog.learn(res, tag(get(res, "to")), true)
+	l.allows(res)
+	c.timed(l, res, true)
 	i := slices.Index(c.offers, l)
 	if i >= 0 && c.transfer != nil && c.transfer.to == l && c.state == Bridged {
 		c.acknowledge(l, nil)
@@ -189,7 +198,9 @@ func (c *Call) bridge() {
 		if s != nil && c.Offer != "" {
 			c.settle(s)
 		}
-		c.answer(c.caller, c.inviteTx, c.final(res, l), c.callerSilent)
+		out := c.final(res, l)
+		c.timed(c.caller, out, false)
+		c.answer(c.caller, c.inviteTx, out, c.callerSilent)
 	}
 	c.media.Bridge(l.ID)
 	if codes := c.codes(); len(codes) > 0 && c.guardedKind() {
@@ -233,12 +244,10 @@ func (c *Call) callerSilent() {
 		c.caller.byeDue = nil
 		c.send(c.caller, req, func(edge.Response) {})
 	}
-	for _, s := range c.media.Stats(media.Caller) {
-		if time.Since(s.LastRecv) < 5*time.Second {
-			c.caller.Acked = true
-			c.log.Warn("caller did not acknowledge, but is heard: kept")
-			return
-		}
+	if c.heard() {
+		c.caller.Acked = true
+		c.log.Warn("caller did not acknowledge, but is heard: kept")
+		return
 	}
 	c.ended.By, c.ended.Reason = "error", "the caller never acknowledged the answer"
 	c.fire(callerLost)
@@ -306,4 +315,13 @@ func (c *Call) final(res *gosip.Response, l *Leg) *gosip.Response {
 	answer := offer.answer(use)
 	c.settle(answer)
 	return c.accept(c.invite, c.caller, answer)
+}
+
+// endFork ends a second dialog that one INVITE led to: a proxy behind the
+// target forked it, and another branch has answered (RFC 3261 section 13.2.2.4).
+func (c *Call) endFork(l *Leg, res *gosip.Response, fork string) {
+	other := &Leg{Role: RoleTaker, Target: l.Target, State: Confirmed, Dialog: l.Dialog, Invite: l.Invite, Peer: l.Peer}
+	other.Dialog.learn(res, fork, true)
+	c.acknowledge(other, nil)
+	c.bye(other, nil)
 }

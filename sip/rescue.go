@@ -210,16 +210,20 @@ func (c *Call) reinviteCaller(s *session) {
 		if r.Err != nil || r.StatusCode < 200 {
 			return
 		}
+		if r.StatusCode == 491 { // both at once: the caller's goes first (RFC 3261 section 14.1)
+			c.after(time.Second, func() {
+				if c.state != Ended && c.caller.State == Confirmed {
+					c.reinviteCaller(s)
+				}
+			})
+			return
+		}
 		if r.StatusCode >= 300 {
 			c.log.Warn("caller refused to be re-invited, the call goes on as it is", zap.Int("code", r.StatusCode))
 			return
 		}
 		d.learn(r.Response, "", false)
-		if ack, err := d.request("ACK", seq); err == nil {
-			ack.SetBody(nil)
-			c.aim(c.caller, ack)
-			c.g.edge.Write(ack)
-		}
+		c.ack2xx(c.caller, seq)
 		if answer := sdpOf(r.Response); answer != nil {
 			c.InUse = nil
 			for _, m := range answer.media {

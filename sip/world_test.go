@@ -76,7 +76,7 @@ func inWorld(t *testing.T, settings Settings, names []string, test func(w *world
 func inSeededWorld(t *testing.T, seed uint64, settings Settings, names []string, test func(w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		ctx, cancel := context.WithTimeout(t.Context(), 1000*time.Hour)
 		w := &world{t: t, ctx: ctx, net: simnet.New(seed), journal: &journalFake{}, media: &mediaFake{}, phones: map[string]*phone.Phone{}}
 		pc, err := w.net.ListenUDP(guardAddr)
 		w.must(err)
