@@ -20,6 +20,8 @@ const (
 	linger              = 10 * time.Millisecond // an Append waits this long for company
 	eager               = 256                   // this many waiting records are company enough
 	maxBatch            = 4096
+	paceEvery           = 2 * time.Millisecond // between commits, in the long run
+	paceBurst           = 8                    // commits that may come at once
 	recentKept          = 1024
 	openWait            = 2 * time.Second
 	closeWait           = 5 * time.Second

@@ -77,6 +77,8 @@ type sqliteStore struct {
 	conn   *rawConn
 	sizes  []int
 	insert []driver.StmtExecContext
+	begin  driver.StmtExecContext
+	commit driver.StmtExecContext
 	head   driver.StmtExecContext
 	keep   driver.StmtExecContext
 	args   []driver.NamedValue
@@ -160,6 +162,12 @@ func (s *sqliteStore) prepare() (err error) {
 		}
 		s.insert = append(s.insert, st)
 	}
+	if s.begin, err = s.conn.prepare("BEGIN IMMEDIATE"); err != nil {
+		return err
+	}
+	if s.commit, err = s.conn.prepare("COMMIT"); err != nil {
+		return err
+	}
 	s.head, err = s.conn.prepare("INSERT INTO state(id,head,edge) VALUES (1,?,?) " +
 		"ON CONFLICT(id) DO UPDATE SET head=excluded.head, edge=excluded.edge")
 	if err != nil {
@@ -172,7 +180,7 @@ func (s *sqliteStore) prepare() (err error) {
 // write puts a batch, its signed head and perhaps a checkpoint on the disk in
 // one transaction with one fsync.
 func (s *sqliteStore) write(c *commit) (err error) {
-	if err := s.conn.exec("BEGIN IMMEDIATE"); err != nil {
+	if _, err := s.begin.ExecContext(context.Background(), nil); err != nil {
 		return fmt.Errorf("beginning a transaction: %w", err)
 	}
 	defer func() {
@@ -194,7 +202,7 @@ func (s *sqliteStore) write(c *commit) (err error) {
 			return fmt.Errorf("storing a checkpoint: %w", err)
 		}
 	}
-	if err := s.conn.exec("COMMIT"); err != nil {
+	if _, err := s.commit.ExecContext(context.Background(), nil); err != nil {
 		return fmt.Errorf("committing: %w", err)
 	}
 	s.logged += 3*4096 + 4096*len(c.items)/8
@@ -257,7 +265,7 @@ func (s *sqliteStore) moved() error {
 }
 
 func (s *sqliteStore) close() error {
-	for _, st := range append(s.insert, s.head, s.keep) {
+	for _, st := range append(s.insert, s.begin, s.commit, s.head, s.keep) {
 		_ = st.(driver.Stmt).Close()
 	}
 	return s.conn.Close()

@@ -22,6 +22,7 @@ type writer struct {
 	corrupted int           // commits in a row that found the database corrupt
 	deadline  time.Time     // when a closing journal gives up
 	tick      *time.Ticker
+	due       time.Time // of the next commit, if they come at a steady pace
 }
 
 // run writes until the journal is closed and everything is on disk.
@@ -55,6 +56,9 @@ func (w *writer) turn() (end bool) {
 		return false
 	}
 	closing := w.wait()
+	if !closing {
+		w.pace()
+	}
 	w.j.stage()
 	for w.disk != nil && w.step() {
 	}
@@ -111,6 +115,20 @@ func (w *writer) wait() (closing bool) {
 	case <-w.j.quit:
 	}
 	return w.closing()
+}
+
+// pace lets a few commits through at once, but not more than a steady number a
+// second: under load, waiting up to two milliseconds for company makes far
+// fewer transactions, signatures and fsyncs of the same records.
+func (w *writer) pace() {
+	now := time.Now()
+	if w.due.Before(now) {
+		w.due = now
+	}
+	w.due = w.due.Add(paceEvery)
+	if early := w.due.Sub(now) - paceBurst*paceEvery; early > 0 {
+		time.Sleep(early)
+	}
 }
 
 // open tries to open the data directory.
