@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"time"
 
@@ -171,8 +172,8 @@ func (c *Call) learn(res *gosip.Response) {
 	if tag := toTagOf(res); tag != "" && param(c.dialog.remote, "tag") == "" {
 		c.dialog.remote = value(res, "To", "t")
 		routes := list(res, "Record-Route")
-		for i := len(routes) - 1; i >= 0; i-- {
-			c.dialog.routes = append(c.dialog.routes, routes[i])
+		for _, r := range slices.Backward(routes) {
+			c.dialog.routes = append(c.dialog.routes, r)
 		}
 	}
 	if contact := list(res, "Contact", "m"); len(contact) > 0 {

@@ -260,7 +260,7 @@ func TestRequestsInTheDialog(t *testing.T) {
 		}
 		p.status(405)(out.Request(p.ctx, Request{Method: "PUBLISH"}))
 		in.OnRequest(func(req *gosip.Request) *Reply {
-			switch req.Method {
+			switch string(req.Method) {
 			case "INFO":
 				return &Reply{Code: 503}
 			case "MESSAGE":
@@ -485,8 +485,10 @@ func TestCloseWakesEverybody(t *testing.T) {
 
 func TestMalformedMessages(t *testing.T) {
 	between(t, 1, func(p *pair) {
-		for _, raw := range []string{"", "\r\n\r\n", "INVITE\r\n\r\n", "INVITE sip:x SIP/2.0\r\nCall-ID: 1\r\n\r\n",
-			"SIP/2.0 200 OK\r\nCSeq: x\r\n\r\n", "\x00\xff", "BYE sip:x SIP/2.0\r\nVia\r\n\r\n"} {
+		for _, raw := range []string{
+			"", "\r\n\r\n", "INVITE\r\n\r\n", "INVITE sip:x SIP/2.0\r\nCall-ID: 1\r\n\r\n",
+			"SIP/2.0 200 OK\r\nCSeq: x\r\n\r\n", "\x00\xff", "BYE sip:x SIP/2.0\r\nVia\r\n\r\n",
+		} {
 			p.fatal(p.caller.SendRaw(p.taker.Addr(), []byte(raw)))
 		}
 		_, err := p.taker.Accept(p.ctx) // the one that can be read as a call

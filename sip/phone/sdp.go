@@ -10,7 +10,6 @@ import (
 	"mime/multipart"
 	"net"
 	"net/netip"
-	"net/textproto"
 	"slices"
 	"strconv"
 	"strings"
@@ -80,7 +79,7 @@ func partsOf(contentType, id, disposition string, body []byte, depth int) []Part
 		if err != nil {
 			return all
 		}
-		h := textproto.MIMEHeader(p.Header)
+		h := p.Header
 		all = append(all, partsOf(h.Get("Content-Type"), strings.Trim(h.Get("Content-ID"), "<>"),
 			h.Get("Content-Disposition"), inner, depth+1)...)
 	}

@@ -12,7 +12,7 @@ import (
 // request handles a request from the wire: ACK, one that came again, CANCEL,
 // one inside a dialog, a new call, or any other.
 func (p *Phone) request(req *gosip.Request, source string) {
-	switch req.Method {
+	switch string(req.Method) {
 	case "ACK":
 		p.ack(req)
 		return
@@ -138,7 +138,7 @@ func (p *Phone) cancel(req *gosip.Request, source string) {
 func (p *Phone) outside(req *gosip.Request, tx *serverTx) {
 	r := p.ask(nil, req)
 	if r == nil {
-		switch req.Method {
+		switch string(req.Method) {
 		case "OPTIONS", "MESSAGE", "NOTIFY", "INFO":
 			r = &Reply{Code: 200}
 		case "BYE", "UPDATE", "PRACK":
@@ -218,7 +218,7 @@ func (p *Phone) inDialog(c *Call, req *gosip.Request, tx *serverTx) {
 
 // usual is what a phone answers by itself. Callers hold mu.
 func (c *Call) usual(req *gosip.Request) *Reply {
-	switch req.Method {
+	switch string(req.Method) {
 	case "BYE":
 		return &Reply{Code: 200}
 	case "INVITE", "UPDATE":

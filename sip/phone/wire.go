@@ -2,6 +2,7 @@ package phone
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -148,7 +149,9 @@ func (t *tcp) send(dest string, raw []byte) error {
 	t.mu.Unlock()
 	if c == nil {
 		var err error
-		if c, err = net.DialTimeout("tcp", dest, 5*time.Second); err != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		if c, err = (&net.Dialer{}).DialContext(ctx, "tcp", dest); err != nil {
 			return err
 		}
 		t.serve(c)

@@ -12,6 +12,7 @@ import (
 	"hash/fnv"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -104,8 +105,8 @@ func (n *Net) SetBoth(a, b string, l Link) {
 
 // linkOf finds the link of one direction. Callers hold mu.
 func (n *Net) linkOf(from, to netip.AddrPort) Link {
-	for i := len(n.links) - 1; i >= 0; i-- {
-		if r := n.links[i]; fits(r.from, from) && fits(r.to, to) {
+	for _, r := range slices.Backward(n.links) {
+		if fits(r.from, from) && fits(r.to, to) {
 			return r.link
 		}
 	}

@@ -53,7 +53,7 @@ func openCast(log *zap.Logger) (*cast, error) {
 }
 
 func listenPacket() (net.PacketConn, error) {
-	conn, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	conn, err := (&net.ListenConfig{}).ListenPacket(context.Background(), "udp4", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("opening a loopback socket: %w", err)
 	}

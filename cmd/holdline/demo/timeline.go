@@ -28,7 +28,6 @@ var (
 	thePosition = actor{"position", "33"}
 	theFallback = actor{"fallback", "34"}
 	holdline    = actor{"holdline", "32"}
-	nobody      = actor{}
 )
 
 // line is one event.
@@ -145,7 +144,7 @@ func (t *timeline) paint(s, color string, bold bool) string {
 func wrap(text string, limit int) []string {
 	var rows []string
 	row := ""
-	for _, word := range strings.Fields(text) {
+	for word := range strings.FieldsSeq(text) {
 		switch {
 		case row == "":
 			row = word
