@@ -73,6 +73,7 @@ type Call struct {
 	state     State           // see machine.go
 	ended     ending
 	reliables map[uint32]reliable // by the number the caller knows them by
+	viaUs     bool                // its INVITE came by a Route that names us: to a contact that registered through us
 	newIDs    []string            // Call-Info values that we made
 
 	transfer *transfer // the one that is under way

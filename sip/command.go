@@ -161,6 +161,8 @@ type PositionView struct {
 	Calls int       `json:"calls"` // offered to it or taken by it now
 	Limit int       `json:"limit"`
 	Idle  time.Time `json:"idleSince,omitzero"`
+	Reach Reach     `json:"reach"` // alive, dead, or unknown when it is not watched
+	Since time.Time `json:"reachSince,omitzero"`
 }
 
 // Positions returns the configured positions and how busy they are.
@@ -173,6 +175,7 @@ func (g *Guard) Positions() []PositionView {
 		if n == 0 {
 			v.Idle = idle
 		}
+		v.Reach, v.Since = g.watcher.reach(p.ID)
 		out = append(out, v)
 	}
 	return out

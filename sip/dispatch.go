@@ -25,6 +25,10 @@ func (g *Guard) dispatch(req *gosip.Request, tx *gosip.ServerTx) {
 		return
 	}
 	if tag(get(req, "to")) != "" {
+		if req.Method != gosip.INVITE && req.Method != gosip.BYE && g.find(get(req, "call-id"), tag(get(req, "to"))) == nil {
+			g.pass(req, tx) // of a subscription that was made through us
+			return
+		}
 		g.inDialog(req, tx)
 		return
 	}
@@ -36,7 +40,13 @@ func (g *Guard) dispatch(req *gosip.Request, tx *gosip.ServerTx) {
 	case gosip.CANCEL:
 		g.refuse(req, tx, 481) // a CANCEL that matches is answered by its transaction
 	case gosip.OPTIONS:
+		if _, _, ok := g.way(req); ok && userOf(req.Recipient.String()) != "" {
+			g.pass(req, tx)
+			return
+		}
 		g.onOptions(req, tx)
+	case gosip.REGISTER, gosip.SUBSCRIBE, gosip.NOTIFY, gosip.MESSAGE, gosip.PUBLISH, gosip.REFER, gosip.INFO:
+		g.pass(req, tx)
 	default:
 		g.refuse(req, tx, 405)
 	}
@@ -129,6 +139,10 @@ func (c *Call) onRequest(req *gosip.Request, tx *gosip.ServerTx) {
 		return
 	}
 	l.Peer = req.Source()
+	if l.Dialog.FixedNext && len(l.Dialog.RouteSet) == 0 && inNetworks(c.g.settings.Load().NAT, l.Peer) {
+		l.Dialog.Next = l.Peer // its binding has moved
+	}
+
 	if req.Method == gosip.ACK {
 		c.onAck(l, req)
 		return

@@ -10,6 +10,7 @@ package sip
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"sync"
@@ -31,6 +32,7 @@ type Guard struct {
 	settings atomic.Pointer[Settings]
 	table    table
 	desks    *desks
+	watcher  *watcher
 	queue    *queue
 	draining atomic.Bool
 	stopped  chan struct{}
@@ -63,6 +65,10 @@ func New(o Options) (*Guard, error) {
 		opts: o, log: o.Log, table: transitions(), stopped: make(chan struct{}),
 		calls: map[*Call]struct{}{}, byID: map[string][]*Call{}, byTag: map[string]*Call{}, alias: map[string]string{}, byURN: map[string]*Call{},
 	}
+	if o.Resolver == nil {
+		g.opts.Resolver = net.DefaultResolver
+	}
+	g.watcher = newWatcher(g)
 	g.queue = newQueue()
 	g.desks = newDesks(g.queue.freed)
 	if err := g.Reload(o.Settings); err != nil {
@@ -88,6 +94,7 @@ func (g *Guard) Start() error {
 	for _, pc := range g.opts.UDP {
 		g.listen = append(g.listen, g.edge.ServeUDP(pc))
 	}
+	g.watcher.start()
 	return nil
 }
 
@@ -113,6 +120,9 @@ func (g *Guard) Reload(s Settings) error {
 		s.IntakeHeader = "Holdline-Intake"
 	}
 	g.settings.Store(&s)
+	if g.edge != nil {
+		g.watcher.start()
+	}
 	return nil
 }
 
@@ -129,6 +139,7 @@ func (g *Guard) Stop() error {
 	var err error
 	g.stopOnce.Do(func() {
 		close(g.stopped)
+		g.watcher.stop()
 		err = g.edge.Close()
 		g.wg.Wait()
 	})

@@ -32,7 +32,12 @@ func (g *Guard) onInvite(req *gosip.Request, tx *gosip.ServerTx) {
 		}
 	}
 	uri := req.Recipient.String()
+	routes := list(getAll(req, "route"))
+	viaUs := len(routes) > 0 && g.isOurs(parseAddress(routes[0]).URI)
 	route, ok := g.settings.Load().route(uri)
+	if !ok && viaUs && !g.isOurs(uri) {
+		route, ok = Route{Match: uri, To: []string{uri}, Kind: policy.Emergency}, true
+	}
 	if !ok {
 		g.refuse(req, tx, 404)
 		return
@@ -41,6 +46,7 @@ func (g *Guard) onInvite(req *gosip.Request, tx *gosip.ServerTx) {
 		route.Kind = policy.Admin // one call taker asks another: nobody is in need on this leg
 	}
 	c := g.newCall(req, tx, route)
+	c.viaUs = viaUs
 
 	if err := tx.Respond(respond(req, 100, reasons[100], "")); err != nil {
 		g.log.Debug("100 not sent", zap.Error(err))
@@ -121,6 +127,7 @@ func (c *Call) callerLeg(req *gosip.Request) *Leg {
 			User: userOf(req.Recipient.String()), Target: "sip:" + source,
 		},
 	}
+	l.Dialog.FixedNext = inNetworks(c.g.settings.Load().NAT, source)
 	l.Dialog.learn(req, "", true)
 	l.allows(req)
 	l.Dialog.Socket = a.Local

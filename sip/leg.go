@@ -62,8 +62,8 @@ type Leg struct {
 	session    *time.Timer
 	minSE      int
 	pracked    string
-	retried    bool
-	hasLeg     bool // it has a media leg
+	hops       []hopAddr // the ways to it that are left
+	hasLeg     bool      // it has a media leg
 	request    *gosip.Request
 	alive      bool // any response came
 	open       bool // its INVITE has no final answer yet

@@ -154,11 +154,20 @@ func (c *Call) candidates(tier Tier) []target {
 		if t.URI == "" || seen || c.excluded(t) {
 			continue
 		}
+		t = c.registered(t)
 		t.Ring = tier.Ring
 		if t.Ring <= 0 {
 			t.Ring = defaultRing
 		}
 		out = append(out, t)
+	}
+	if len(out) > 0 && (c.state == Offering || c.Place.Round == 0) {
+		// One who does not answer OPTIONS is passed over; when nobody else has
+		// taken the call in a whole round, they are tried all the same.
+		out = slices.DeleteFunc(out, func(t target) bool {
+			r, _ := c.g.watcher.reach(t.Key)
+			return r == Dead
+		})
 	}
 	if tier.Strategy == LongestIdle {
 		slices.SortStableFunc(out, func(a, b target) int {
@@ -179,8 +188,7 @@ func (c *Call) offer(t target) {
 		return
 	}
 	c.g.queue.got(c)
-	ring := t.Ring
-	c.start1(c.newOffer(t), ring)
+	c.begin(c.newOffer(t), t.Ring, t.Hops)
 }
 
 // newOffer makes the leg of a target that is to be called.
@@ -205,11 +213,13 @@ func (c *Call) newOffer(t target) *Leg {
 	return l
 }
 
-// start1 finds the way to an offered leg and calls it.
-func (c *Call) start1(l *Leg, ring time.Duration) {
-	c.hop(l.URI, func(network, next string, err error) {
+// begin finds the way to an offered leg and calls it. Of several ways the
+// ones that are left are tried when the first leads nowhere (RFC 3263 section 4.3).
+func (c *Call) begin(l *Leg, ring time.Duration, hops []hopAddr) {
+	go1 := func(hops []hopAddr, err error) {
 		if err == nil {
-			err = c.call(l, network, next, ring)
+			l.hops = hops[1:]
+			err = c.call(l, hops[0], ring)
 		}
 		if err != nil {
 			// Not here and now: we may be in the middle of offering to others.
@@ -218,17 +228,26 @@ func (c *Call) start1(l *Leg, ring time.Duration) {
 				c.failed(l, failure{Reason: err.Error()})
 			})
 		}
-	})
+	}
+	if len(hops) > 0 {
+		go1(hops, nil)
+		return
+	}
+	if network, next, ok := hopOf(l.URI); ok {
+		go1([]hopAddr{{network, next}}, nil)
+		return
+	}
+	c.g.resolve(l.URI, func(hops []hopAddr, err error) { c.post(func() { go1(hops, err) }) })
 }
 
 // call sends the INVITE and starts the leg's own timers: a silent target is
 // given up long before Timer B's 32 s.
-func (c *Call) call(l *Leg, network, next string, ring time.Duration) error {
+func (c *Call) call(l *Leg, h hopAddr, ring time.Duration) error {
 	if l.cancel || l.State == Over {
 		l.open = false
 		return nil // given up while its name was looked up
 	}
-	if err := c.place(l, network, next); err != nil {
+	if err := c.place(l, h.network, h.addr); err != nil {
 		return err
 	}
 	req, err := c.inviteTo(l)
@@ -276,6 +295,11 @@ func (c *Call) failed(l *Leg, why failure) {
 		}
 	}
 	c.recordFailure(l, why)
+	if (why.Code == 0 && !l.alive || why.Code == 503) && len(l.hops) > 0 {
+		t := c.g.settings.Load().target(l.Target)
+		t.URI, t.Ring, t.Hops = l.URI, defaultRing, l.hops
+		c.plan = append([]target{t}, c.plan...)
+	}
 	c.log.Info("target failed", zap.String("leg", l.Target), zap.Int("code", why.Code), zap.String("reason", why.Reason))
 	c.giveUp(l)
 	if c.transfer != nil && c.transfer.to == l {
@@ -354,7 +378,10 @@ func (c *Call) place(l *Leg, network, next string) error {
 	}
 	l.Dialog.Network, l.Dialog.Next, l.Dialog.Socket = network, next, socket
 	_, _, literal := hopOf(l.URI)
-	l.Dialog.FixedNext = !literal
+	l.Dialog.FixedNext = !literal || userOf(l.URI) == "" || inNetworks(c.g.settings.Load().NAT, next)
+	if userOf(l.URI) == "" {
+		l.Dialog.Target = c.RequestURI // the target is a next hop, not an address
+	}
 	return nil
 }
 

@@ -27,6 +27,7 @@ type Options struct {
 	Degraded func(reason string)
 	// Rescued is told how long a caller waited when a rescue is answered. May be nil.
 	Rescued  func(waited time.Duration)
+	Resolver Resolver // nil: the system's
 	Settings Settings
 }
 
@@ -48,7 +49,9 @@ type Settings struct {
 	IntakeTrust   []netip.Prefix
 	IntakeDTMF    map[string]string // code -> "field" or "field=value"
 	DisplayPrefix string            // put before the caller's display name on a rescue
-	PersonalData  bool              // numbers and names may appear in the log at info level
+	Watch         Watch
+	NAT           []netip.Prefix // networks whose peers are answered where they sent from, whatever their Contact says
+	PersonalData  bool           // numbers and names may appear in the log at info level
 	Judge         func(policy.Facts) policy.Verdict
 }
 

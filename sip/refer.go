@@ -68,7 +68,7 @@ func (c *Call) onRefer(l *Leg, req *gosip.Request, tx *gosip.ServerTx) {
 	}
 	t.to = leg
 	c.log.Info("transfer", zap.String("by", l.Target), zap.String("leg", leg.Target), zap.Bool("attended", replaces != ""))
-	c.start1(leg, transferRing)
+	c.begin(leg, transferRing, nil)
 }
 
 // referTarget takes a Refer-To URI apart: whom to call, and the dialog to

@@ -1,10 +1,7 @@
 package sip
 
 import (
-	"context"
-	"errors"
 	"net"
-	"net/netip"
 	"strings"
 	"time"
 
@@ -22,6 +19,7 @@ type target struct {
 	Limit int  // calls at a time; 0: no limit
 	Desk  bool // a configured position, one person's desk; else a URI that may be a queue of many
 	Ring  time.Duration
+	Hops  []hopAddr // the ways to it that are left, when one was tried already
 }
 
 // target resolves a name of the configuration: a position id or a SIP URI. A
@@ -72,7 +70,7 @@ func (s *Settings) route(requestURI string) (Route, bool) {
 			return r, true
 		}
 	}
-	if strings.HasPrefix(uri, "urn:service:sos") {
+	if strings.HasPrefix(uri, "urn:service:sos") { // nobody's route, and yet a call for help
 		return Route{Match: requestURI, Kind: policy.Emergency}, true
 	}
 	return Route{}, false
@@ -116,51 +114,20 @@ func (c *Call) routed() Tier {
 	return t
 }
 
+// registered fits a position of the route to a call that names its registered
+// contact: a call server behind us sends to where the phone is, with the user
+// part we know the position by.
+func (c *Call) registered(t target) target {
+	if t.Desk && userOf(c.RequestURI) == userOf(t.URI) && c.viaUs && !c.g.isOurs(c.RequestURI) {
+		t.URI = c.RequestURI
+	}
+	return t
+}
+
 func userOf(uri string) string {
 	var u gosip.Uri
 	if gosip.ParseUri(uri, &u) != nil {
 		return ""
 	}
 	return u.User
-}
-
-const lookupTime = 2 * time.Second
-
-var errNoAddress = errors.New("host has no address")
-
-// hop finds where a request to uri goes and calls found in the call's own
-// goroutine: at once for an IP address, after a lookup for a name.
-func (c *Call) hop(uri string, found func(network, next string, err error)) {
-	if network, next, ok := hopOf(uri); ok {
-		found(network, next, nil)
-		return
-	}
-	var u gosip.Uri
-	if err := gosip.ParseUri(uri, &u); err != nil {
-		found("", "", err)
-		return
-	}
-	network := "udp"
-	if t, ok := u.UriParams.Get("transport"); ok {
-		network = strings.ToLower(t)
-	}
-	port := u.Port
-	if port == 0 {
-		port = 5060
-	}
-	go func() {
-		ctx, cancel := context.WithTimeout(context.Background(), lookupTime)
-		defer cancel()
-		ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", u.Host)
-		if err == nil && len(ips) == 0 {
-			err = errNoAddress
-		}
-		c.post(func() {
-			if err != nil {
-				found("", "", err)
-				return
-			}
-			found(network, netip.AddrPortFrom(ips[0].Unmap(), uint16(port)).String(), nil)
-		})
-	}()
 }

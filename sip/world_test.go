@@ -472,7 +472,10 @@ func (s *sessionFake) Close(done func()) {
 // headerOf returns a header of a request as text.
 func headerOf(req *gosip.Request, name string) string { return strings.Join(getAll(req, name), ", ") }
 
-type gosipRequest = gosip.Request
+type (
+	gosipRequest = gosip.Request
+	policyField  = policy.Field
+)
 
 // lossy makes every link lose that share of its packets.
 func (w *world) lossy(share float64) { w.net.SetLink("", "", simnet.Link{Loss: share}) }
