@@ -100,6 +100,13 @@ func TestJournalGoesOnAfterRestart(t *testing.T) {
 		}
 		id = j.KeyID()
 		commitTest(t, j, entry("a", round), entry("b", round))
+		sub := j.Subscribe(0) // the past is delivered too, from the disk
+		for want := uint64(1); want <= uint64(2*round+2); want++ {
+			if r := <-sub.C; r.Seq != want {
+				t.Fatalf("got %d, want %d", r.Seq, want)
+			}
+		}
+		sub.Close()
 		if h := j.Health(); h.LastSeq != uint64(2*round+2) || h.Degraded || h.Pending != 0 {
 			t.Fatalf("health: %+v", h)
 		}
