@@ -57,11 +57,12 @@ type server struct {
 }
 
 // loop returns when the node is to be stopped: at the second signal to end, or
-// at the first as soon as no call is left.
+// after the first as soon as no call is left. It looks twice, because a call
+// that came in with the signal is counted a moment after it was accepted.
 func (s *server) loop(signals <-chan os.Signal) {
 	idle := time.NewTicker(idleCheck)
 	defer idle.Stop()
-	draining := false
+	draining, quiet := false, 0
 	for {
 		select {
 		case sig := <-signals:
@@ -72,13 +73,17 @@ func (s *server) loop(signals <-chan os.Signal) {
 				s.log.Warn("ending at once", zap.Int("calls", s.node.Calls()))
 				return
 			default:
-				draining = true
+				draining, quiet = true, 0
 				s.node.Drain()
 			}
 		case <-idle.C:
-		}
-		if draining && s.node.Calls() == 0 {
-			return
+			quiet++
+			if s.node.Calls() > 0 {
+				quiet = 0
+			}
+			if draining && quiet >= 2 {
+				return
+			}
 		}
 	}
 }

@@ -126,10 +126,12 @@ func (s *service) end(sig os.Signal) int {
 	for {
 		select {
 		case status := <-s.status:
-			for range s.log { // until the reader has ended
+			for e := range s.log { // until the reader has ended
+				s.t.Log("log:", e)
 			}
 			return status
-		case <-s.log:
+		case e := <-s.log:
+			s.t.Log("log:", e)
 		case <-timeout:
 			s.t.Fatal("serve did not end")
 		}
@@ -278,6 +280,7 @@ func TestDrain(t *testing.T) {
 	if !strings.HasPrefix(got, "SIP/2.0 1") {
 		t.Fatalf("INVITE: %s", got)
 	}
+	s.firstAlert() // the call has a place in the fallback queue
 	s.signals <- syscall.SIGTERM
 	if e := s.wait("draining: no new calls are taken"); e["calls"] != float64(1) {
 		t.Errorf("draining: %v", e)

@@ -60,6 +60,13 @@ func (k *checker) sip() {
 		k.at("sip.trust", "sip.trust is empty; every call would be dropped, name the networks that may send calls")
 	}
 	k.within("sip.dead_after", k.c.SIP.DeadAfter, 100*time.Millisecond, 30*time.Second)
+	if k.c.SIP.Watch.Interval != 0 {
+		k.within("sip.watch.interval", k.c.SIP.Watch.Interval, time.Second, time.Hour)
+	}
+	if k.c.SIP.Watch.Failures < 1 || k.c.SIP.Watch.Failures > 100 {
+		k.at("sip.watch.failures", "failures is %d; it must be from 1 to 100", k.c.SIP.Watch.Failures)
+	}
+
 }
 
 // within reports a duration that is outside what makes sense for it.
@@ -202,7 +209,13 @@ func (k *checker) routeTarget(path, to, match string) {
 	case strings.Contains(to, "{"):
 		k.at(path, "%s is not known; the only template is {user}, the user part of the request URI", quote(to))
 	case strings.HasPrefix(strings.ToLower(to), "sip:"), strings.HasPrefix(strings.ToLower(to), "sips:"):
-		k.at(path, "a route names positions, not URIs; list %s under positions and write its id here", quote(to))
+				if u, err := parseURI(to); err == nil && u.user != "" {
+			k.at(path, "a route names positions, not URIs; list %s under positions and write its id here "+
+				"(a URI without a user part is a next hop, like a call server)", quote(to))
+			return
+		}
+		k.uri(path, to) // a next hop
+
 	default:
 		k.position(path, to)
 	}

@@ -46,6 +46,14 @@ type SIP struct {
 	Listen    []Listen  `yaml:"listen"`
 	Trust     []Network `yaml:"trust"`      // networks that may send; everything else is dropped
 	DeadAfter Duration  `yaml:"dead_after"` // a target that sent nothing at all within it is skipped
+	NAT       []Network `yaml:"nat"`        // networks whose peers are answered where they sent from
+	Watch     Watch     `yaml:"watch"`
+}
+
+// Watch is how positions and fallback targets are asked whether they are there.
+type Watch struct {
+	Interval Duration `yaml:"interval"` // between two OPTIONS to one target; 0: nobody is asked
+	Failures int      `yaml:"failures"` // unanswered ones in a row until a target is dead
 }
 
 // Media is where the RTP of calls is anchored.
@@ -135,6 +143,8 @@ func Default() Config {
 			},
 			Trust:     []Network{{netip.MustParsePrefix("127.0.0.0/8")}},
 			DeadAfter: Duration(2 * time.Second),
+			Watch:     Watch{Failures: 3},
+
 		},
 		Media: Media{
 			Address: Addresses{{netip.MustParseAddr("127.0.0.1")}},

@@ -16,6 +16,8 @@ func settings(c *config.Config) sip.Settings {
 	s := sip.Settings{
 		Trust:         config.Prefixes(c.SIP.Trust),
 		DeadAfter:     c.SIP.DeadAfter.Std(),
+		NAT:           config.Prefixes(c.SIP.NAT),
+		Watch:         sip.Watch{Interval: c.SIP.Watch.Interval.Std(), Failures: c.SIP.Watch.Failures},
 		IntakeHeader:  c.Intake.Header,
 		IntakeTrust:   config.Prefixes(c.Intake.Trust),
 		IntakeDTMF:    c.Intake.DTMF,
