@@ -131,8 +131,13 @@ func TestReadSelects(t *testing.T) {
 		q    Query
 		want int
 	}{
-		{Query{}, 50}, {Query{Call: "c3"}, 10}, {Query{Call: "c3", Kind: "k1"}, 5}, {Query{Since: time.Unix(1040, 0)}, 10},
-		{Query{After: 45}, 5}, {Query{Limit: 7}, 7}, {Query{Call: "none"}, 0},
+		{Query{}, 50},
+		{Query{Call: "c3"}, 10},
+		{Query{Call: "c3", Kind: "k1"}, 5},
+		{Query{Since: time.Unix(1040, 0)}, 10},
+		{Query{After: 45}, 5},
+		{Query{Limit: 7}, 7},
+		{Query{Call: "none"}, 0},
 	} {
 		n := 0
 		if err := j.Read(context.Background(), c.q, func(Record) error { n++; return nil }); err != nil {

@@ -120,9 +120,9 @@ func (l *recorderLoop) block(b *block) {
 // packet is a function of its own so that a panic costs one packet.
 func (l *recorderLoop) packet(r *recording, side, codec, stream uint8, at int64, pkt []byte) {
 	defer l.a.recovered("recording a packet panicked")
-	was := r.failed
+	was := r.failures
 	r.packet(side, codec, stream, at, pkt, &l.a.conv)
-	if r.failed != nil && r.failed != was {
+	if r.failures != was {
 		l.check(r)
 	}
 }

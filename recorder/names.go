@@ -8,7 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"sort"
+	"slices"
 	"strings"
 	"time"
 )
@@ -70,14 +70,14 @@ func (a *Audio) Path(call string) (string, error) {
 		return "", err
 	}
 	suffix := "-" + callHash(call) + ".wav"
-	for i := len(days) - 1; i >= 0; i-- {
-		files, err := os.ReadDir(days[i])
+	for _, day := range slices.Backward(days) {
+		files, err := os.ReadDir(day)
 		if err != nil {
 			return "", fmt.Errorf("looking for a recording: %w", err)
 		}
-		for k := len(files) - 1; k >= 0; k-- {
-			if strings.HasSuffix(files[k].Name(), suffix) {
-				return filepath.Join(days[i], files[k].Name()), nil
+		for _, f := range slices.Backward(files) {
+			if strings.HasSuffix(f.Name(), suffix) {
+				return filepath.Join(day, f.Name()), nil
 			}
 		}
 	}
@@ -99,6 +99,6 @@ func days(dir string) ([]string, error) {
 			out = append(out, filepath.Join(dir, e.Name()))
 		}
 	}
-	sort.Strings(out)
+	slices.Sort(out)
 	return out, nil
 }

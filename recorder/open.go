@@ -218,8 +218,10 @@ func (o *opener) readState(state []driver.Value) bool {
 		return false
 	}
 	if o.top.size > 0 && (o.top.seq != o.recordSeq || o.top.hash != o.recordHash) {
-		f := finding{Journal: tailMissing, Why: "the last record is not the one the database's own head was signed for",
-			HeadSeq: o.top.seq, HeadHash: o.top.hash.String(), TailSeq: o.recordSeq}
+		f := finding{
+			Journal: tailMissing, Why: "the last record is not the one the database's own head was signed for",
+			HeadSeq: o.top.seq, HeadHash: o.top.hash.String(), TailSeq: o.recordSeq,
+		}
 		f.Evidence = headFile + "." + o.stamp() + ".db"
 		_ = writeDurable(filepath.Join(o.dir, f.Evidence), padSlot([]byte(text)), 0o644)
 		o.find(f)
@@ -290,8 +292,10 @@ func (o *opener) compareHead(h head) error {
 	if err != nil || found == h.hash {
 		return err
 	}
-	f := finding{Journal: tailMissing, Why: "the database does not hold the record that the head beside it was signed for",
-		HeadSeq: h.seq, HeadHash: h.hash.String(), TailSeq: o.recordSeq}
+	f := finding{
+		Journal: tailMissing, Why: "the database does not hold the record that the head beside it was signed for",
+		HeadSeq: h.seq, HeadHash: h.hash.String(), TailSeq: o.recordSeq,
+	}
 	if f.Evidence, err = o.keep(headFile); err != nil {
 		return err
 	}

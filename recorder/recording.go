@@ -44,13 +44,14 @@ type recording struct {
 	dump  *dump
 	marks []pendingMark
 
-	packets uint64
-	late    uint64 // that could not be written, or found their place gone
-	failed  error  // how the last write went
-	told    bool   // that it failed
-	slid    bool   // the window was moved, and with that written, since the last beat
-	flushed time.Time
-	looked  time.Time
+	packets  uint64
+	late     uint64 // that could not be written, or found their place gone
+	failed   error  // how the last write went
+	failures uint64
+	told     bool // that it failed
+	slid     bool // the window was moved, and with that written, since the last beat
+	flushed  time.Time
+	looked   time.Time
 
 	stopping bool
 	deadline time.Time
@@ -247,7 +248,12 @@ func (r *recording) patch(channel int, pos int64, samples []byte) {
 }
 
 // note remembers how the last write went.
-func (r *recording) note(err error) { r.failed = err }
+func (r *recording) note(err error) {
+	r.failed = err
+	if err != nil {
+		r.failures++
+	}
+}
 
 // ensure opens the file if it is not, or not any more.
 func (r *recording) ensure() error {

@@ -294,7 +294,7 @@ func (c *rawConn) exec(query string, args ...driver.NamedValue) error {
 }
 
 func (c *rawConn) prepare(query string) (driver.StmtExecContext, error) {
-	st, err := c.Conn.Prepare(query)
+	st, err := c.Prepare(query)
 	if err != nil {
 		return nil, err
 	}
@@ -344,8 +344,7 @@ func (c *rawConn) row(query string, args ...driver.NamedValue) (first []driver.V
 // errorCode returns the primary SQLite result code of an error, 0 if it is not
 // SQLite's.
 func errorCode(err error) int {
-	var e *sqlite.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*sqlite.Error](err); ok {
 		return e.Code() & 0xff
 	}
 	return 0

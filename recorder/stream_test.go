@@ -207,7 +207,7 @@ func TestParseRTPHonoursItsHeader(t *testing.T) {
 	if err := want.SetExtension(1, []byte{1, 2, 3}); err != nil {
 		t.Fatal(err)
 	}
-	want.Header.Padding, want.PaddingSize = true, 4
+	want.Padding, want.PaddingSize = true, 4
 	raw, err := want.Marshal()
 	if err != nil {
 		t.Fatal(err)

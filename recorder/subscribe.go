@@ -2,7 +2,6 @@ package recorder
 
 import (
 	"context"
-	"sync"
 	"time"
 )
 
@@ -20,7 +19,6 @@ type Subscription struct {
 	j      *Journal
 	cancel context.CancelFunc
 	ended  chan struct{}
-	once   sync.Once
 }
 
 // Subscribe delivers every record after the given number, first those of the

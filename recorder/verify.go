@@ -51,7 +51,7 @@ type VerifyError struct {
 
 func (e *VerifyError) Error() string {
 	if e.More == 0 {
-		return "journal does not verify: " + e.Problem.String()
+		return "journal does not verify: " + e.String()
 	}
 	return fmt.Sprintf("journal does not verify: %s (and %d more problems)", e.Problem, e.More)
 }
@@ -219,11 +219,11 @@ func (v *verifier) loadState(db *sql.DB) (end uint64, err error) {
 	}
 	defer func() { _ = tx.Rollback() }()
 	var last sql.NullInt64
-	if err := tx.QueryRow("SELECT max(seq) FROM records").Scan(&last); err != nil {
+	if err := tx.QueryRowContext(context.Background(), "SELECT max(seq) FROM records").Scan(&last); err != nil {
 		return 0, fmt.Errorf("reading the journal: %w", err)
 	}
 	var signed string
-	switch err := tx.QueryRow("SELECT head FROM state WHERE id = 1").Scan(&signed); {
+	switch err := tx.QueryRowContext(context.Background(), "SELECT head FROM state WHERE id = 1").Scan(&signed); {
 	case errors.Is(err, sql.ErrNoRows):
 		if last.Int64 > 0 {
 			v.problem(0, "the database has records, but its signed head is missing")
@@ -240,7 +240,7 @@ func (v *verifier) loadState(db *sql.DB) (end uint64, err error) {
 }
 
 func (v *verifier) loadCheckpoints(tx *sql.Tx, records bool) error {
-	rows, err := tx.Query("SELECT size, note FROM checkpoints ORDER BY size")
+	rows, err := tx.QueryContext(context.Background(), "SELECT size, note FROM checkpoints ORDER BY size")
 	if err != nil {
 		return fmt.Errorf("reading the journal's checkpoints: %w", err)
 	}

@@ -182,7 +182,8 @@ func (w *writer) step() (more bool) {
 	}
 	last := &items[len(items)-1]
 	c := &commit{items: items, edge: t.marshal(), head: head{
-		size: t.size, root: t.root(), seq: last.seq, hash: last.hash, time: time.Now().UnixNano()}}
+		size: t.size, root: t.root(), seq: last.seq, hash: last.hash, time: time.Now().UnixNano(),
+	}}
 	if !w.write(c) {
 		return false
 	}
@@ -231,7 +232,7 @@ func (w *writer) sidecar(signed []byte) {
 
 // fail lets the disk go after an error.
 func (w *writer) fail(err error) {
-	w.release()
+	_ = w.release() // there is nothing better to tell than err
 	w.j.fail(err)
 }
 
