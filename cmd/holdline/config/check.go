@@ -209,7 +209,7 @@ func (k *checker) routeTarget(path, to, match string) {
 	case strings.Contains(to, "{"):
 		k.at(path, "%s is not known; the only template is {user}, the user part of the request URI", quote(to))
 	case strings.HasPrefix(strings.ToLower(to), "sip:"), strings.HasPrefix(strings.ToLower(to), "sips:"):
-				if u, err := parseURI(to); err == nil && u.user != "" {
+		if u, err := parseURI(to); err == nil && u.user != "" {
 			k.at(path, "a route names positions, not URIs; list %s under positions and write its id here "+
 				"(a URI without a user part is a next hop, like a call server)", quote(to))
 			return

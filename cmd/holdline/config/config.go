@@ -144,7 +144,6 @@ func Default() Config {
 			Trust:     []Network{{netip.MustParsePrefix("127.0.0.0/8")}},
 			DeadAfter: Duration(2 * time.Second),
 			Watch:     Watch{Failures: 3},
-
 		},
 		Media: Media{
 			Address: Addresses{{netip.MustParseAddr("127.0.0.1")}},
