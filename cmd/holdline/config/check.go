@@ -66,7 +66,6 @@ func (k *checker) sip() {
 	if k.c.SIP.Watch.Failures < 1 || k.c.SIP.Watch.Failures > 100 {
 		k.at("sip.watch.failures", "failures is %d; it must be from 1 to 100", k.c.SIP.Watch.Failures)
 	}
-
 }
 
 // within reports a duration that is outside what makes sense for it.
