@@ -327,15 +327,19 @@ func (j *Journal) KeyID() string {
 // journal. It gives up after five seconds; the error then says how many
 // records did not reach the disk. What is recorded after Close is dropped.
 func (j *Journal) Close() error {
+	// A patience check in the middle of staging has records in neither list.
+	j.watchMu.Lock()
 	j.mu.Lock()
 	if j.closed {
 		j.mu.Unlock()
+		j.watchMu.Unlock()
 		<-j.done
 		return nil
 	}
 	j.closed = true
 	close(j.quit)
 	j.mu.Unlock()
+	j.watchMu.Unlock()
 
 	timer := time.NewTimer(closeWait)
 	defer timer.Stop()

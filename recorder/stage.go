@@ -232,12 +232,13 @@ func (j *Journal) checkPatience() {
 	if is {
 		j.announce()
 	}
+	closed := j.closed
 	j.mu.Unlock()
 
 	for _, w := range expired {
 		j.call(w.done, false)
 	}
-	if late {
+	if late && !closed { // the writer stages for itself once it drains
 		j.stage()
 	}
 	if is != was {

@@ -13,16 +13,16 @@ import (
 // onBye takes a BYE. The caller's own always wins; a taker's is a release and
 // is judged first; a leg that is already over gets its answer and that is all,
 // so that a phone whose BYE crossed ours does not wait for 32 s.
-func (c *Call) onBye(l *Leg, req *gosip.Request, tx *gosip.ServerTx) {
+func (c *Call) onBye(l *leg, req *gosip.Request, tx *gosip.ServerTx) {
 	switch {
 	case l == c.caller:
 		c.ok(req, tx)
-		if c.state == Ended {
+		if c.State == Ended {
 			return
 		}
 		c.ended.By, c.ended.Reason, c.ended.Bye = "caller", "bye", req
 		c.fire(callerLeft)
-	case l == c.taker && c.state == Bridged:
+	case l == c.taker && c.State == Bridged:
 		c.headerMarks(l, req)
 		c.pending = &release{leg: l, bye: &held{req, tx}, how: "bye"}
 		c.fire(releaseRequested)
@@ -44,8 +44,8 @@ func (c *Call) ok(req *gosip.Request, tx *gosip.ServerTx) {
 
 // lost is a taker that is gone without a BYE: it answered 481 or 408 to a
 // request, or nothing at all. It is a release like any other.
-func (c *Call) lost(l *Leg, how string) {
-	if l != c.taker || c.state != Bridged {
+func (c *Call) lost(l *leg, how string) {
+	if l != c.taker || c.State != Bridged {
 		return
 	}
 	c.pending = &release{leg: l, how: how}
@@ -135,7 +135,7 @@ func (c *Call) letGo(r *release) {
 // has answered 200 to the CANCEL and 487 to the INVITE; a 2xx of ours that
 // crossed it was not sent.
 func (c *Call) onCancel(req *gosip.Request) {
-	if c.state == Ended {
+	if c.State == Ended {
 		return
 	}
 	c.caller.State = Over
@@ -144,21 +144,21 @@ func (c *Call) onCancel(req *gosip.Request) {
 }
 
 // onAck takes an ACK: of our 2xx, or of a re-INVITE that we passed on.
-func (c *Call) onAck(l *Leg, req *gosip.Request) {
+func (c *Call) onAck(l *leg, req *gosip.Request) {
 	n, _, _ := cseq(req)
 	first := l == c.caller && n == l.Invite
 	if first && l.Acked {
 		return // repeated
 	}
 	l.acked()
-	if r := l.pend[n]; r != nil {
-		delete(l.pend, n)
+	if r := l.passing[n]; r != nil {
+		delete(l.passing, n)
 		c.passAck(r, req)
 	}
 	if first && c.taker != nil && c.taker.lateAck {
 		c.lateAnswer(req)
 	}
-	if s := sdpOf(req); s != nil && l.pend == nil && !first {
+	if s := sdpOf(req); s != nil && l.passing == nil && !first {
 		c.hear(l, s, nil)
 	}
 	if due := l.byeDue; due != nil {

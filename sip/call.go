@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"holdline/media"
 	"holdline/policy"
 	"holdline/recorder"
+	"holdline/sip/edge"
 )
 
 // CallState is what of a call must survive its goroutine: plain values only,
@@ -36,7 +38,13 @@ type CallState struct {
 	Offer       string          `json:"offer,omitempty"` // the caller's latest SDP
 	Recording   uint32          `json:"recording,omitempty"`
 	RecordedTo  string          `json:"recordedTo,omitempty"`
-	Legs        map[string]*Leg `json:"legs"`
+	State       State           `json:"state"`
+	Invite      string          `json:"invite"`           // the caller's INVITE as it came: every later one is made from it
+	NewIDs      []string        `json:"newIds,omitempty"` // Call-Info values that we made
+	ViaUs       bool            `json:"viaUs,omitempty"`  // its INVITE came by a Route that names us: to a contact that registered through us
+	Caller      string          `json:"caller"`           // our tag on the caller's leg
+	Taker       string          `json:"taker,omitempty"`  // our tag on the taker's leg; "" when nobody is bridged
+	Legs        map[string]Leg  `json:"legs"`             // by our tag; filled in by snapshot
 	Route       Route           `json:"route"`
 	History     []string        `json:"history,omitempty"` // History-Info entries of those who left
 	Held        bool            `json:"held,omitempty"`    // the taker put the caller on hold
@@ -64,17 +72,15 @@ type Call struct {
 	inviteTx  *gosip.ServerTx // its transaction, until answered finally
 	inviteSeq uint32
 	over      over
-	caller    *Leg
-	taker     *Leg // whoever is bridged; nil when nobody is
-	early     *Leg // whose early media and in-dialog requests the caller gets
-	offers    []*Leg
+	legs      map[string]*leg // by our tag
+	caller    *leg
+	taker     *leg // whoever is bridged; nil when nobody is
+	early     *leg // whose early media and in-dialog requests the caller gets
+	offers    []*leg
 	plan      []target        // of the present tier, still to be offered
 	answer200 *gosip.Response // the 2xx that is about to be bridged
-	state     State           // see machine.go
 	ended     ending
 	reliables map[uint32]reliable // by the number the caller knows them by
-	viaUs     bool                // its INVITE came by a Route that names us: to a contact that registered through us
-	newIDs    []string            // Call-Info values that we made
 
 	transfer *transfer // the one that is under way
 	pending  *release  // the release that is being judged
@@ -126,6 +132,25 @@ func (b *inbox) close() []func() {
 	q := b.queue
 	b.queue = nil
 	return q
+}
+
+// snapshot is all of the call that must be kept to carry it on: a value of its
+// own, that shares nothing with the running call but strings.
+func (c *Call) snapshot() CallState {
+	s := c.CallState
+	s.Invite = string(edge.ArrivalOf(c.invite).Raw)
+	s.Caller, s.Taker = c.caller.Dialog.LocalTag, ""
+	if c.taker != nil {
+		s.Taker = c.taker.Dialog.LocalTag
+	}
+	s.Intake = c.intake()
+	s.Verdicts, s.Released, s.History = slices.Clone(c.Verdicts), slices.Clone(c.Released), slices.Clone(c.History)
+	s.InUse, s.NewIDs = slices.Clone(c.InUse), slices.Clone(c.NewIDs)
+	s.Legs = make(map[string]Leg, len(c.legs))
+	for t, l := range c.legs {
+		s.Legs[t] = l.Leg
+	}
+	return s
 }
 
 // post hands f to the call's goroutine.

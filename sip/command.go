@@ -90,7 +90,7 @@ func (g *Guard) ask(ctx context.Context, id string, f func(*Call)) (CallView, er
 	}
 	done := make(chan CallView, 1)
 	posted := c.post(func() {
-		if c.state == Ended {
+		if c.State == Ended {
 			close(done)
 			return
 		}
@@ -130,18 +130,18 @@ func (g *Guard) lookup(id string) *Call {
 // view is a copy of the call for people and programs.
 func (c *Call) view() CallView {
 	v := CallView{
-		ID: c.ID, EmergencyID: c.EmergencyID, IncidentID: c.IncidentID, Kind: string(c.Kind), State: string(c.state),
+		ID: c.ID, EmergencyID: c.EmergencyID, IncidentID: c.IncidentID, Kind: string(c.Kind), State: string(c.State),
 		From: c.From, To: c.To, Priority: c.Priority, Started: c.Started, Answered: c.Answered,
 		Rescues: c.Rescues, Intake: c.intake(), Complete: c.Intake.Complete(), Recording: c.RecordedTo,
 		Verdicts: slices.Clone(c.Verdicts), Legs: []LegView{},
 	}
-	if c.state == Waiting {
+	if c.State == Waiting {
 		v.Waiting = c.WaitingFrom
 	}
 	if c.taker != nil {
 		v.Taker, v.Agent = c.taker.Target, c.taker.Agent
 	}
-	for _, l := range c.Legs {
+	for _, l := range c.legs {
 		v.Legs = append(v.Legs, LegView{Role: string(l.Role), Target: l.Target, State: string(l.State), Since: l.Since})
 	}
 	slices.SortFunc(v.Legs, func(a, b LegView) int {

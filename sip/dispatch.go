@@ -170,12 +170,12 @@ func (c *Call) onRequest(req *gosip.Request, tx *gosip.ServerTx) {
 }
 
 // legOf finds the leg by our tag in To, or, without one, by the peer's.
-func (c *Call) legOf(req *gosip.Request) *Leg {
+func (c *Call) legOf(req *gosip.Request) *leg {
 	local, remote := tag(get(req, "to")), tag(get(req, "from"))
 	if local != "" {
-		return c.Legs[local]
+		return c.legs[local]
 	}
-	for _, l := range c.Legs {
+	for _, l := range c.legs {
 		if l.Dialog.RemoteTag == remote {
 			return l
 		}

@@ -27,11 +27,11 @@ func (c *Call) identify() {
 	}
 	if c.EmergencyID == "" {
 		c.EmergencyID = "urn:emergency:uid:callid:" + strings.ToLower(newToken()) + ":" + c.g.domain()
-		c.newIDs = append(c.newIDs, "<"+c.EmergencyID+">;purpose=emergency-CallId")
+		c.NewIDs = append(c.NewIDs, "<"+c.EmergencyID+">;purpose=emergency-CallId")
 	}
 	if c.IncidentID == "" {
 		c.IncidentID = "urn:emergency:uid:incidentid:" + strings.ToLower(newToken()) + ":" + c.g.domain()
-		c.newIDs = append(c.newIDs, "<"+c.IncidentID+">;purpose=emergency-IncidentId")
+		c.NewIDs = append(c.NewIDs, "<"+c.IncidentID+">;purpose=emergency-IncidentId")
 	}
 }
 
@@ -45,7 +45,7 @@ func (g *Guard) domain() string {
 
 // addIdentifiers puts the identifiers that we made onto req.
 func (c *Call) addIdentifiers(req *gosip.Request) {
-	for _, v := range c.newIDs {
+	for _, v := range c.NewIDs {
 		req.AppendHeader(gosip.NewHeader("Call-Info", v))
 	}
 }

@@ -180,7 +180,7 @@ func (g *Guard) addTag(c *Call, tag string) {
 }
 
 // addLeg makes a call known by a leg whose peer called us.
-func (g *Guard) addLeg(c *Call, l *Leg) {
+func (g *Guard) addLeg(c *Call, l *leg) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.byTag[l.Dialog.LocalTag] = c
@@ -224,7 +224,7 @@ func (g *Guard) forget(c *Call) {
 		g.byID[c.ID] = same
 	}
 	delete(g.byTag, c.caller.Dialog.LocalTag)
-	for t := range c.Legs {
+	for t := range c.legs {
 		delete(g.byTag, t)
 		delete(g.alias, t)
 	}

@@ -32,7 +32,7 @@ func (c *Call) mark(f policy.Field, value, by, source string) {
 
 // headerMarks takes the marks that a trusted call-handling system puts on its
 // BYE: Holdline-Intake: location="12 Main St"; callback; nature=fire
-func (c *Call) headerMarks(l *Leg, req *gosip.Request) {
+func (c *Call) headerMarks(l *leg, req *gosip.Request) {
 	s := c.g.settings.Load()
 	values := getAll(req, strings.ToLower(s.IntakeHeader))
 	if len(values) == 0 {

@@ -46,12 +46,12 @@ func (g *Guard) onInvite(req *gosip.Request, tx *gosip.ServerTx) {
 		route.Kind = policy.Admin // one call taker asks another: nobody is in need on this leg
 	}
 	c := g.newCall(req, tx, route)
-	c.viaUs = viaUs
+	c.ViaUs = viaUs
 
+	g.add(c)
 	if err := tx.Respond(respond(req, 100, reasons[100], "")); err != nil {
 		g.log.Debug("100 not sent", zap.Error(err))
 	}
-	g.add(c)
 	c.post(c.start)
 	g.oldAcks(c, req, tx)
 	cancelled := func(r *gosip.Request) { c.post(func() { c.onCancel(r) }) }
@@ -85,19 +85,20 @@ func (g *Guard) newCall(req *gosip.Request, tx *gosip.ServerTx, route Route) *Ca
 	id := get(req, "call-id")
 	n, _, _ := cseq(req)
 	c := &Call{
-		g: g, invite: req, inviteTx: tx, inviteSeq: n, state: Offering,
+		g: g, invite: req, inviteTx: tx, inviteSeq: n,
+		legs:  map[string]*leg{},
 		inbox: inbox{signal: make(chan struct{}, 1)},
 		CallState: CallState{
 			ID: id, Kind: route.Kind, Route: route, Started: now,
 			From: parseAddress(get(req, "from")).without("tag").String(), To: get(req, "to"),
 			RequestURI: req.Recipient.String(), Priority: get(req, "resource-priority"),
-			Intake: policy.Intake{}, Legs: map[string]*Leg{},
+			Intake: policy.Intake{}, State: Offering,
 		},
 	}
 	c.log = g.log.With(zap.String("call", id))
 	c.identify()
 	c.caller = c.callerLeg(req)
-	c.Legs[c.caller.Dialog.LocalTag] = c.caller
+	c.legs[c.caller.Dialog.LocalTag] = c.caller
 	g.count(c.Kind, "", Offering)
 	switch c.Kind {
 	case policy.Emergency:
@@ -109,14 +110,14 @@ func (g *Guard) newCall(req *gosip.Request, tx *gosip.ServerTx, route Route) *Ca
 }
 
 // callerLeg is the dialog that the INVITE begins, with us as its UAS.
-func (c *Call) callerLeg(req *gosip.Request) *Leg {
+func (c *Call) callerLeg(req *gosip.Request) *leg {
 	a := edge.ArrivalOf(req)
 	source := a.Source
 	if source == "" {
 		source = req.Source()
 	}
 	n, _, _ := cseq(req)
-	l := &Leg{
+	l := &leg{Leg: Leg{
 		Role: RoleCaller, Target: c.From, State: Calling, Since: c.Started, Invite: n, Peer: source,
 		Dialog: Dialog{
 			CallID: c.ID, LocalTag: newToken(), RemoteTag: tag(get(req, "from")),
@@ -126,7 +127,7 @@ func (c *Call) callerLeg(req *gosip.Request) *Leg {
 			LocalSeq: 1, RemoteSeq: n, Network: strings.ToLower(req.Transport()), Next: source,
 			User: userOf(req.Recipient.String()), Target: "sip:" + source,
 		},
-	}
+	}}
 	l.Dialog.FixedNext = inNetworks(c.g.settings.Load().NAT, source)
 	l.Dialog.learn(req, "", true)
 	l.allows(req)
@@ -176,7 +177,7 @@ var session0 = session{}
 
 // inviteTo builds the INVITE of a taker's leg: the caller's own, header by
 // header and part by part, but for what belongs to the new dialog.
-func (c *Call) inviteTo(l *Leg) (*gosip.Request, error) {
+func (c *Call) inviteTo(l *leg) (*gosip.Request, error) {
 	req, err := l.Dialog.request("INVITE", l.Dialog.nextSeq())
 	if err != nil {
 		return nil, err
@@ -231,7 +232,7 @@ func (c *Call) inviteTo(l *Leg) (*gosip.Request, error) {
 
 // relay builds the caller's answer from a taker's: the same status, headers
 // and parts, our own dialog and ports.
-func (c *Call) relay(res *gosip.Response, l *Leg) *gosip.Response {
+func (c *Call) relay(res *gosip.Response, l *leg) *gosip.Response {
 	out := respond(c.invite, res.StatusCode, res.Reason, c.caller.Dialog.LocalTag)
 	if res.StatusCode < 300 {
 		c.caller.Dialog.Features = features(res)
@@ -277,7 +278,7 @@ func (c *Call) finish() {
 		c.ended.By = by
 		c.pending = nil
 	}
-	for _, l := range append([]*Leg{}, c.offers...) {
+	for _, l := range append([]*leg{}, c.offers...) {
 		c.giveUp(l)
 	}
 	c.offers = nil
@@ -286,7 +287,7 @@ func (c *Call) finish() {
 		c.drop(c.taker)
 		c.taker = nil
 	}
-	for _, l := range c.Legs { // a transferor who has not hung up yet
+	for _, l := range c.legs { // a transferor who has not hung up yet
 		if l != c.caller && l.State == Confirmed {
 			c.bye(l, nil)
 			c.drop(l)
@@ -340,10 +341,10 @@ func (c *Call) closeMedia() {
 // settled ends the goroutine when nothing is outstanding: no INVITE without a
 // final answer, no unacknowledged 2xx, media closed.
 func (c *Call) settled() {
-	if c.state != Ended || !c.mediaOver {
+	if c.State != Ended || !c.mediaOver {
 		return
 	}
-	for _, l := range c.Legs {
+	for _, l := range c.legs {
 		if l.open || l.byeDue != nil || l.Role == RoleCaller && l.final != nil {
 			return
 		}

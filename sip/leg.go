@@ -31,52 +31,54 @@ const (
 	Over      LegState = "ended"
 )
 
-// Leg is one dialog of a call with what belongs to it. The exported fields
-// are plain values that can be written down and rebuilt; the others are
-// handles on what is under way.
+// Leg is one dialog of a call with what belongs to it: plain values, that can
+// be written down and rebuilt.
 type Leg struct {
-	ID     media.LegID `json:"id"`
-	Role   Role        `json:"role"`
-	Target string      `json:"target"` // position id, or SIP URI of a fallback target
-	URI    string      `json:"uri"`
-	Key    string      `json:"key"` // of its desk
-	Agent  string      `json:"agent,omitempty"`
-	Desk   bool        `json:"desk,omitempty"` // a configured position
-
+	ID         media.LegID   `json:"id"`
+	Role       Role          `json:"role"`
+	Target     string        `json:"target"` // position id, or SIP URI of a fallback target
+	URI        string        `json:"uri"`
+	Key        string        `json:"key"` // of its desk; "" when it holds none
+	Agent      string        `json:"agent,omitempty"`
+	Desk       bool          `json:"desk,omitempty"` // a configured position
 	State      LegState      `json:"state"`
 	Since      time.Time     `json:"since"`
 	Dialog     Dialog        `json:"dialog"`
 	Invite     uint32        `json:"invite"` // CSeq of the INVITE that made the dialog
 	Origin     origin        `json:"origin"`
 	Ports      []media.Ports `json:"ports,omitempty"`
-	Remote     string        `json:"remote,omitempty"` // the peer's latest SDP
-	Peer       string        `json:"peer,omitempty"`   // source of its last message
-	Rescue     bool          `json:"rescue,omitempty"`
+	Remote     string        `json:"remote,omitempty"`     // the peer's latest SDP
+	Told       string        `json:"told,omitempty"`       // the SDP it was last sent
+	Peer       string        `json:"peer,omitempty"`       // source of its last message
+	Allow      string        `json:"allow,omitempty"`      // methods its peer takes
+	Rescue     bool          `json:"rescue,omitempty"`     // it was called from the queue
 	Replaces   string        `json:"replaces,omitempty"`   // the dialog its INVITE replaces (RFC 3891)
 	ReferredBy string        `json:"referredBy,omitempty"` // of a transfer (RFC 3892)
 	Left       string        `json:"left,omitempty"`       // its transfer succeeded: it may go
 	Acked      bool          `json:"acked"`                // our 2xx was acknowledged
 	Timer      Timer         `json:"timer,omitzero"`
-	Allow      string        `json:"allow,omitempty"` // methods its peer takes
-	Told       string        `json:"told,omitempty"`  // the SDP it was last sent
+}
+
+// leg is a Leg with handles on what is under way on it.
+type leg struct {
+	Leg
+	hasMedia   bool           // it has a media leg
+	request    *gosip.Request // its INVITE, for CANCEL
+	ack        *gosip.Request // of its 2xx, to be sent again
+	alive      bool           // any response came
+	open       bool           // its INVITE has no final answer yet
+	cancel     bool           // given up: CANCEL is sent, or due with the first provisional
+	cancelSent bool
+	lateAck    bool                // the ACK waits for the caller's, which carries the answer
+	held       *held               // a BYE that overtook the 2xx
+	final      *final2xx           // our 2xx, until it is acknowledged
+	byeDue     *gosip.Request      // BYE to be sent when it is
+	passing    map[uint32]*relayed // its re-INVITEs that were passed on, by CSeq
+	hops       []hopAddr           // the ways to it that are left
+	minSE      int                 // seconds its peer asked for (422)
+	pracked    string              // RSeq that we acknowledged
+	ring, dead *time.Timer
 	session    *time.Timer
-	minSE      int
-	pracked    string
-	hops       []hopAddr // the ways to it that are left
-	hasLeg     bool      // it has a media leg
-	request    *gosip.Request
-	alive      bool // any response came
-	open       bool // its INVITE has no final answer yet
-	cancel     bool // CANCEL is sent, or due with the first provisional
-	sentC      bool
-	held       *held // a BYE that overtook the 2xx
-	ack        *gosip.Request
-	lateAck    bool // the ACK waits for the caller's, which carries the answer
-	ring       *time.Timer
-	dead       *time.Timer
-	final      *final2xx
-	byeDue     *gosip.Request // BYE to be sent when our 2xx is acknowledged
-	pend       map[uint32]*relayed
 }
 
 // held is a request with its transaction, kept for later.
@@ -87,7 +89,7 @@ type held struct {
 
 // release is a taker leaving, with what was seen of it.
 type release struct {
-	leg  *Leg
+	leg  *leg
 	bye  *held // nil when the taker left without one
 	how  string
 	data releaseData
@@ -109,20 +111,20 @@ const (
 )
 
 // send starts a client transaction on l; sink runs in the call's goroutine.
-func (c *Call) send(l *Leg, req *gosip.Request, sink func(edge.Response)) {
+func (c *Call) send(l *leg, req *gosip.Request, sink func(edge.Response)) {
 	c.aim(l, req)
 	c.g.edge.Send(req, func(r edge.Response) { c.post(func() { sink(r) }) })
 }
 
 // aim sends over the TCP connection that the peer opened, while it stands.
-func (c *Call) aim(l *Leg, req *gosip.Request) {
+func (c *Call) aim(l *leg, req *gosip.Request) {
 	if l.Dialog.Network == "tcp" && l.Peer != "" && c.g.edge.Connected("tcp", l.Peer) {
 		req.SetDestination(l.Peer)
 	}
 }
 
 // answer sends a final 2xx of ours and repeats it until its ACK comes.
-func (c *Call) answer(l *Leg, tx *gosip.ServerTx, res *gosip.Response, lost func()) {
+func (c *Call) answer(l *leg, tx *gosip.ServerTx, res *gosip.Response, lost func()) {
 	if l.final != nil {
 		stop(&l.final.timer)
 	}
@@ -149,7 +151,7 @@ func (c *Call) answer(l *Leg, tx *gosip.ServerTx, res *gosip.Response, lost func
 }
 
 // acked stops the repetition of l's 2xx.
-func (l *Leg) acked() {
+func (l *leg) acked() {
 	l.Acked = true
 	if l.final != nil {
 		stop(&l.final.timer)
@@ -159,7 +161,7 @@ func (l *Leg) acked() {
 
 // bye ends l's dialog from our side, carrying what from said (a BYE of the
 // other side), and forgets it: whatever comes back, the leg is gone.
-func (c *Call) bye(l *Leg, from *gosip.Request) {
+func (c *Call) bye(l *leg, from *gosip.Request) {
 	if l.State == Over {
 		return
 	}
@@ -181,13 +183,13 @@ func (c *Call) bye(l *Leg, from *gosip.Request) {
 }
 
 // drop frees what l holds besides its dialog.
-func (c *Call) drop(l *Leg) {
+func (c *Call) drop(l *leg) {
 	stop(&l.ring)
 	stop(&l.dead)
 	stop(&l.session)
-	if l.hasLeg && l != c.caller {
+	if l.hasMedia && l != c.caller {
 		c.media.DropLeg(l.ID)
-		l.hasLeg = false
+		l.hasMedia = false
 	}
 	if l.Key != "" {
 		c.g.desks.release(l.Key)
@@ -196,7 +198,7 @@ func (c *Call) drop(l *Leg) {
 }
 
 // hear takes a peer's SDP: where it receives, in which formats.
-func (c *Call) hear(l *Leg, s *session, codecs [][]media.Codec) {
+func (c *Call) hear(l *leg, s *session, codecs [][]media.Codec) {
 	l.Remote = strings.Join(s.lines, "\r\n") + "\r\n"
 	c.streams(l, s)
 	for i, r := range s.remotes() {
@@ -208,15 +210,15 @@ func (c *Call) hear(l *Leg, s *session, codecs [][]media.Codec) {
 }
 
 // streams makes sure l has a port pair for each m-line of s.
-func (c *Call) streams(l *Leg, s *session) {
+func (c *Call) streams(l *leg, s *session) {
 	kinds := s.kinds()
-	if !l.hasLeg {
+	if !l.hasMedia {
 		id, ports, err := c.media.AddLeg(kinds, c.wants6(l))
 		if err != nil {
 			c.log.Error("no media ports", zap.String("leg", l.Target), zap.Error(err))
 			return
 		}
-		l.ID, l.Ports, l.hasLeg = id, ports, true
+		l.ID, l.Ports, l.hasMedia = id, ports, true
 		return
 	}
 	if len(kinds) > len(l.Ports) {
@@ -230,7 +232,7 @@ func (c *Call) streams(l *Leg, s *session) {
 }
 
 // tell renders s for l: our ports, l's session name.
-func (c *Call) tell(l *Leg, s *session) []byte {
+func (c *Call) tell(l *leg, s *session) []byte {
 	c.streams(l, s)
 	body := s.rewrite(l.Ports, &l.Origin)
 	l.Told = string(body)
@@ -238,10 +240,10 @@ func (c *Call) tell(l *Leg, s *session) []byte {
 }
 
 // wants6 tells whether l's media is IPv6: as its signalling.
-func (c *Call) wants6(l *Leg) bool { return strings.HasPrefix(l.Dialog.Next, "[") }
+func (c *Call) wants6(l *leg) bool { return strings.HasPrefix(l.Dialog.Next, "[") }
 
 // deskKey names l's target also after its desk was given back.
-func (l *Leg) deskKey() string {
+func (l *leg) deskKey() string {
 	if l.Desk {
 		return l.Target
 	}
@@ -249,7 +251,7 @@ func (l *Leg) deskKey() string {
 }
 
 // allows notes which methods the peer says it takes.
-func (l *Leg) allows(msg gosip.Message) {
+func (l *leg) allows(msg gosip.Message) {
 	if v := getAll(msg, "allow"); len(v) > 0 {
 		l.Allow = strings.Join(v, ",")
 	}

@@ -83,16 +83,16 @@ func transitions() table {
 
 // fire moves the call by t. It runs in the call's own goroutine.
 func (c *Call) fire(t trigger) {
-	row, ok := c.g.table[c.state][t]
+	row, ok := c.g.table[c.State][t]
 	if !ok {
-		c.log.Debug("trigger has no effect", zap.String("state", string(c.state)), zap.String("trigger", string(t)))
+		c.log.Debug("trigger has no effect", zap.String("state", string(c.State)), zap.String("trigger", string(t)))
 		return
 	}
-	if c.state != row.to {
-		c.log.Info("call moves", zap.String("from", string(c.state)), zap.String("to", string(row.to)),
+	if c.State != row.to {
+		c.log.Info("call moves", zap.String("from", string(c.State)), zap.String("to", string(row.to)),
 			zap.String("trigger", string(t)), zap.String("taker", c.takerName()), zap.String("rule", c.rule()))
-		c.g.count(c.Kind, c.state, row.to)
-		c.state = row.to
+		c.g.count(c.Kind, c.State, row.to)
+		c.State = row.to
 	}
 	row.do(c)
 }

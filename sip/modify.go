@@ -14,7 +14,7 @@ import (
 
 // relayed is an in-dialog request that was passed on to the other side.
 type relayed struct {
-	from, to *Leg
+	from, to *leg
 	req      *gosip.Request
 	tx       *gosip.ServerTx
 	out      *gosip.Request
@@ -26,12 +26,12 @@ type relayed struct {
 
 // onOffer takes re-INVITE and UPDATE. They pass to the other side; while the
 // caller is alone, the caller's are answered by us.
-func (c *Call) onOffer(l *Leg, req *gosip.Request, tx *gosip.ServerTx) {
+func (c *Call) onOffer(l *leg, req *gosip.Request, tx *gosip.ServerTx) {
 	if to := c.across(l); to != nil {
 		c.forward(l, to, req, tx)
 		return
 	}
-	if l == c.caller && c.state != Ended && (c.answered() || req.Method == gosip.UPDATE) {
+	if l == c.caller && c.State != Ended && (c.answered() || req.Method == gosip.UPDATE) {
 		c.answerSelf(req, tx)
 		return
 	}
@@ -40,7 +40,7 @@ func (c *Call) onOffer(l *Leg, req *gosip.Request, tx *gosip.ServerTx) {
 
 // onOther takes every other method. While the caller is alone it is answered
 // politely: there is nobody to pass it to, and nothing of it may cost the call.
-func (c *Call) onOther(l *Leg, req *gosip.Request, tx *gosip.ServerTx) {
+func (c *Call) onOther(l *leg, req *gosip.Request, tx *gosip.ServerTx) {
 	if to := c.across(l); to != nil {
 		c.forward(l, to, req, tx)
 		return
@@ -54,9 +54,9 @@ func (c *Call) onOther(l *Leg, req *gosip.Request, tx *gosip.ServerTx) {
 }
 
 // across is the leg on the other side of l; nil when nobody is there.
-func (c *Call) across(l *Leg) *Leg {
+func (c *Call) across(l *leg) *leg {
 	switch {
-	case c.state == Ended:
+	case c.State == Ended:
 		return nil
 	case l == c.caller && c.taker != nil:
 		return c.taker
@@ -70,7 +70,7 @@ func (c *Call) across(l *Leg) *Leg {
 
 // forward passes a request on in the dialog of the other side and its answers
 // back.
-func (c *Call) forward(from, to *Leg, req *gosip.Request, tx *gosip.ServerTx) {
+func (c *Call) forward(from, to *leg, req *gosip.Request, tx *gosip.ServerTx) {
 	seq := to.Dialog.nextSeq()
 	out, err := to.Dialog.request(string(req.Method), seq)
 	if err != nil {
@@ -88,11 +88,11 @@ func (c *Call) forward(from, to *Leg, req *gosip.Request, tx *gosip.ServerTx) {
 	c.renameReferTo(out)
 	c.renumberRAck(out, from, to)
 	if req.Method == gosip.INVITE {
-		if from.pend == nil {
-			from.pend = map[uint32]*relayed{}
+		if from.passing == nil {
+			from.passing = map[uint32]*relayed{}
 		}
 		n, _, _ := cseq(req)
-		from.pend[n] = r
+		from.passing[n] = r
 		tx.Respond(respond(req, 100, reasons[100], "")) // stops its repetition
 		c.g.oldAcks(c, req, tx)
 		tx.OnCancel(func(*gosip.Request) { c.post(func() { c.cancelRelayed(r) }) })
@@ -101,7 +101,7 @@ func (c *Call) forward(from, to *Leg, req *gosip.Request, tx *gosip.ServerTx) {
 }
 
 // renumberRAck names the INVITE's number on the other side (RFC 3262 section 7.2).
-func (c *Call) renumberRAck(out *gosip.Request, from, to *Leg) {
+func (c *Call) renumberRAck(out *gosip.Request, from, to *leg) {
 	f := strings.Fields(get(out, "rack"))
 	if len(f) != 3 || f[1] != strconv.FormatUint(uint64(from.Invite), 10) {
 		return
@@ -234,7 +234,7 @@ func (c *Call) ackRelayed(r *relayed, from *gosip.Request) {
 
 // cancelRelayed passes the CANCEL of a re-INVITE on.
 func (c *Call) cancelRelayed(r *relayed) {
-	tmp := &Leg{Dialog: r.to.Dialog, Invite: r.seq, request: r.out, Peer: r.to.Peer}
+	tmp := &leg{Leg: Leg{Dialog: r.to.Dialog, Invite: r.seq, Peer: r.to.Peer}, request: r.out}
 	c.sendCancel(tmp)
 }
 

@@ -28,7 +28,7 @@ const (
 
 // tiers are whom the call is offered to in its present state.
 func (c *Call) tiers() []Tier {
-	if c.state == Offering {
+	if c.State == Offering {
 		return []Tier{c.routed()}
 	}
 	tiers := c.g.settings.Load().Fallback
@@ -93,7 +93,7 @@ func (c *Call) nextTier() bool {
 		return c.nextRound()
 	}
 	tier := tiers[c.Place.Tier]
-	if c.state == Waiting && c.Place.Tier > 0 && c.Place.Offered > 0 {
+	if c.State == Waiting && c.Place.Tier > 0 && c.Place.Offered > 0 {
 		c.escalate(tier)
 	}
 	targets := c.candidates(tier)
@@ -109,7 +109,7 @@ func (c *Call) nextTier() bool {
 
 // nextRound begins again with the first tier, as long as the caller waits.
 func (c *Call) nextRound() bool {
-	if c.state == Offering {
+	if c.State == Offering {
 		if c.Place.Offered == 0 {
 			c.recordUnoffered()
 		}
@@ -136,7 +136,7 @@ func (c *Call) nextRound() bool {
 
 // tryAgain goes on offering after a pause, or because a target became free.
 func (c *Call) tryAgain() {
-	if c.state != Waiting || len(c.offers) > 0 || len(c.plan) > 0 {
+	if c.State != Waiting || len(c.offers) > 0 || len(c.plan) > 0 {
 		return
 	}
 	stop(&c.retry)
@@ -161,7 +161,7 @@ func (c *Call) candidates(tier Tier) []target {
 		}
 		out = append(out, t)
 	}
-	if len(out) > 0 && (c.state == Offering || c.Place.Round == 0) {
+	if len(out) > 0 && (c.State == Offering || c.Place.Round == 0) {
 		// One who does not answer OPTIONS is passed over; when nobody else has
 		// taken the call in a whole round, they are tried all the same.
 		out = slices.DeleteFunc(out, func(t target) bool {
@@ -192,20 +192,20 @@ func (c *Call) offer(t target) {
 }
 
 // newOffer makes the leg of a target that is to be called.
-func (c *Call) newOffer(t target) *Leg {
-	l := &Leg{
+func (c *Call) newOffer(t target) *leg {
+	l := &leg{Leg: Leg{
 		Role: RoleTaker, Target: t.Name, URI: t.URI, Key: t.Key, Agent: t.Agent, Desk: t.Desk,
-		State: Calling, Since: time.Now(), Rescue: c.state == Waiting, open: true,
+		State: Calling, Since: time.Now(), Rescue: c.State == Waiting,
 		Dialog: Dialog{
 			CallID: c.ID, LocalTag: newToken(), Local: c.From, Remote: c.To,
 			LocalSeq: c.inviteSeq - 1, Target: t.URI, User: c.caller.Dialog.User,
 			Features: features(c.invite),
 		},
-	}
+	}, open: true}
 	if c.inviteSeq == 0 {
 		l.Dialog.LocalSeq = 0
 	}
-	c.Legs[l.Dialog.LocalTag] = l
+	c.legs[l.Dialog.LocalTag] = l
 	c.g.addTag(c, l.Dialog.LocalTag)
 	c.offers = append(c.offers, l)
 	c.Place.Offered++
@@ -215,7 +215,7 @@ func (c *Call) newOffer(t target) *Leg {
 
 // begin finds the way to an offered leg and calls it. Of several ways the
 // ones that are left are tried when the first leads nowhere (RFC 3263 section 4.3).
-func (c *Call) begin(l *Leg, ring time.Duration, hops []hopAddr) {
+func (c *Call) begin(l *leg, ring time.Duration, hops []hopAddr) {
 	go1 := func(hops []hopAddr, err error) {
 		if err == nil {
 			l.hops = hops[1:]
@@ -242,7 +242,7 @@ func (c *Call) begin(l *Leg, ring time.Duration, hops []hopAddr) {
 
 // call sends the INVITE and starts the leg's own timers: a silent target is
 // given up long before Timer B's 32 s.
-func (c *Call) call(l *Leg, h hopAddr, ring time.Duration) error {
+func (c *Call) call(l *leg, h hopAddr, ring time.Duration) error {
 	if l.cancel || l.State == Over {
 		l.open = false
 		return nil // given up while its name was looked up
@@ -278,14 +278,14 @@ type failure struct {
 }
 
 // failed ends an offer that did not lead to a taker.
-func (c *Call) failed(l *Leg, why failure) {
+func (c *Call) failed(l *leg, why failure) {
 	i := slices.Index(c.offers, l)
 	if i < 0 {
 		return
 	}
 	c.offers = slices.Delete(c.offers, i, i+1)
 	busy := why.Code == 486 || why.Code == 600
-	if busy && c.state == Waiting {
+	if busy && c.State == Waiting {
 		c.g.queue.want(c, l.Key)
 	}
 	if why.res != nil {
@@ -318,7 +318,7 @@ func (c *Call) failed(l *Leg, why failure) {
 
 // giveUp lets an offered target go: CANCEL as soon as that is allowed, BYE if
 // it answers all the same (RFC 3261 section 9.1).
-func (c *Call) giveUp(l *Leg) {
+func (c *Call) giveUp(l *leg) {
 
 	c.drop(l)
 
@@ -335,11 +335,11 @@ func (c *Call) giveUp(l *Leg) {
 
 // sendCancel asks a target that rings to stop. It has the INVITE's branch
 // (RFC 3261 section 9.1).
-func (c *Call) sendCancel(l *Leg) {
-	if l.sentC || l.request == nil {
+func (c *Call) sendCancel(l *leg) {
+	if l.cancelSent || l.request == nil {
 		return
 	}
-	l.sentC = true
+	l.cancelSent = true
 	inv := l.request
 	req := gosip.NewRequest(gosip.CANCEL, *inv.Recipient.Clone())
 	via := *inv.Via()
@@ -361,17 +361,17 @@ func (c *Call) sendCancel(l *Leg) {
 }
 
 // reap forgets a leg that is over and has nothing outstanding.
-func (c *Call) reap(l *Leg) {
+func (c *Call) reap(l *leg) {
 	if l.open || l == c.taker || l == c.caller {
 		return
 	}
-	delete(c.Legs, l.Dialog.LocalTag)
+	delete(c.legs, l.Dialog.LocalTag)
 	c.g.dropTag(l.Dialog.LocalTag)
 	c.settled()
 }
 
 // place sets where l's requests go and which socket of ours they leave from.
-func (c *Call) place(l *Leg, network, next string) error {
+func (c *Call) place(l *leg, network, next string) error {
 	socket, err := c.g.socketFor(network, next)
 	if err != nil {
 		return err
@@ -416,7 +416,7 @@ func (s *Settings) isFallback(t target) bool {
 
 // tryLonger calls a target again that finds the session interval too small
 // (422, RFC 4028 section 6); false when it was given what it asks for before.
-func (c *Call) tryLonger(l *Leg, res *gosip.Response) bool {
+func (c *Call) tryLonger(l *leg, res *gosip.Response) bool {
 	n, err := strconv.Atoi(strings.TrimSpace(get(res, "min-se")))
 	if err != nil || n <= l.minSE || l.cancel || l.minSE > 0 {
 		return false

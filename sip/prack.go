@@ -14,14 +14,14 @@ import (
 // numbered it. Towards the caller all of a call's are numbered in one row,
 // whichever target, or fork of one, they came from.
 type reliable struct {
-	leg  *Leg
+	leg  *leg
 	tag  string // of the early dialog
 	rseq uint32
 }
 
 // renumberRSeq gives a provisional response that passes to the caller its
 // number there.
-func (c *Call) renumberRSeq(out, res *gosip.Response, l *Leg) {
+func (c *Call) renumberRSeq(out, res *gosip.Response, l *leg) {
 	n, err := strconv.ParseUint(strings.TrimSpace(get(res, "rseq")), 10, 32)
 	if err != nil {
 		return
@@ -49,7 +49,7 @@ func (c *Call) renumberRSeq(out, res *gosip.Response, l *Leg) {
 }
 
 // onPrack passes the caller's PRACK to the early dialog it acknowledges.
-func (c *Call) onPrack(l *Leg, req *gosip.Request, tx *gosip.ServerTx) {
+func (c *Call) onPrack(l *leg, req *gosip.Request, tx *gosip.ServerTx) {
 	f := strings.Fields(get(req, "rack"))
 	if l != c.caller || len(f) != 3 {
 		c.onOther(l, req, tx)
@@ -75,7 +75,7 @@ func (c *Call) onPrack(l *Leg, req *gosip.Request, tx *gosip.ServerTx) {
 
 // prack acknowledges a reliable provisional response that the caller does not
 // get to see: they were answered long ago.
-func (c *Call) prack(l *Leg, res *gosip.Response) {
+func (c *Call) prack(l *leg, res *gosip.Response) {
 	rseq := strings.TrimSpace(get(res, "rseq"))
 	if rseq == "" || rseq == l.pracked {
 		return

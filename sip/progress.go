@@ -27,7 +27,7 @@ func (g *Guard) socketFor(network, next string) (string, error) {
 }
 
 // onInviteResponse takes every answer of a target, late ones too.
-func (c *Call) onInviteResponse(l *Leg, r edge.Response) {
+func (c *Call) onInviteResponse(l *leg, r edge.Response) {
 	if r.Err != nil {
 		if l.open {
 			l.open = false
@@ -61,7 +61,7 @@ func (c *Call) onInviteResponse(l *Leg, r edge.Response) {
 }
 
 // progress passes on what a ringing target says.
-func (c *Call) progress(l *Leg, res *gosip.Response) {
+func (c *Call) progress(l *leg, res *gosip.Response) {
 	if l.cancel {
 		c.sendCancel(l)
 		return
@@ -98,7 +98,7 @@ func (c *Call) progress(l *Leg, res *gosip.Response) {
 
 // accepted takes a 2xx. The first one that comes while the caller waits wins;
 // every other is acknowledged and ended at once.
-func (c *Call) accepted(l *Leg, res *gosip.Response) {
+func (c *Call) accepted(l *leg, res *gosip.Response) {
 	if l.State == Confirmed || l.State == Over && !l.open {
 		if fork := tag(get(res, "to")); fork != l.Dialog.RemoteTag && l.State == Confirmed {
 			c.endFork(l, res, fork)
@@ -113,12 +113,12 @@ func (c *Call) accepted(l *Leg, res *gosip.Response) {
 	l.allows(res)
 	c.timed(l, res, true)
 	i := slices.Index(c.offers, l)
-	if i >= 0 && c.transfer != nil && c.transfer.to == l && c.state == Bridged {
+	if i >= 0 && c.transfer != nil && c.transfer.to == l && c.State == Bridged {
 		c.acknowledge(l, nil)
 		c.handOver(l, res)
 		return
 	}
-	wins := i >= 0 && c.taker == nil && (c.state == Offering || c.state == Waiting)
+	wins := i >= 0 && c.taker == nil && (c.State == Offering || c.State == Waiting)
 	l.lateAck = wins && c.Offer == "" && !c.answered() && sdpOf(res) != nil
 	if !l.lateAck {
 		c.acknowledge(l, nil)
@@ -142,7 +142,7 @@ func (c *Call) accepted(l *Leg, res *gosip.Response) {
 
 // acknowledge sends the ACK of a target's 2xx, with the caller's answer if
 // the offer was in the 2xx.
-func (c *Call) acknowledge(l *Leg, from *gosip.Request) {
+func (c *Call) acknowledge(l *leg, from *gosip.Request) {
 	ack, err := l.Dialog.request("ACK", l.Invite)
 	if err != nil {
 		c.log.Warn("no ACK", zap.String("leg", l.Target), zap.Error(err))
@@ -155,7 +155,7 @@ func (c *Call) acknowledge(l *Leg, from *gosip.Request) {
 }
 
 // fill gives out the headers and the body of from, with our ports in its SDP.
-func (c *Call) fill(out, from *gosip.Request, l *Leg) {
+func (c *Call) fill(out, from *gosip.Request, l *leg) {
 	if from == nil {
 		out.SetBody(nil)
 		return
@@ -256,7 +256,7 @@ func (c *Call) callerSilent() {
 
 // onStray ends a call that a target took after its transaction was over.
 func (c *Call) onStray(res *gosip.Response) {
-	l := c.Legs[tag(get(res, "from"))]
+	l := c.legs[tag(get(res, "from"))]
 	if l == nil || l == c.caller {
 		return
 	}
@@ -288,7 +288,7 @@ func (c *Call) startRecording() {
 	c.record("recording.started", recordingData{Path: path})
 }
 
-func (c *Call) markTaker(l *Leg) {
+func (c *Call) markTaker(l *leg) {
 	if c.g.opts.Audio != nil && c.Recording != 0 {
 		c.g.opts.Audio.Mark(c.Recording, time.Now(), "taker "+l.Target)
 	}
@@ -296,7 +296,7 @@ func (c *Call) markTaker(l *Leg) {
 
 // final is the 200 for the caller: the taker's, or our own for a taker who
 // called in while the caller waited.
-func (c *Call) final(res *gosip.Response, l *Leg) *gosip.Response {
+func (c *Call) final(res *gosip.Response, l *leg) *gosip.Response {
 	if res != nil {
 		return c.relay(res, l)
 	}
@@ -319,8 +319,8 @@ func (c *Call) final(res *gosip.Response, l *Leg) *gosip.Response {
 
 // endFork ends a second dialog that one INVITE led to: a proxy behind the
 // target forked it, and another branch has answered (RFC 3261 section 13.2.2.4).
-func (c *Call) endFork(l *Leg, res *gosip.Response, fork string) {
-	other := &Leg{Role: RoleTaker, Target: l.Target, State: Confirmed, Dialog: l.Dialog, Invite: l.Invite, Peer: l.Peer}
+func (c *Call) endFork(l *leg, res *gosip.Response, fork string) {
+	other := &leg{Leg: Leg{Role: RoleTaker, Target: l.Target, State: Confirmed, Dialog: l.Dialog, Invite: l.Invite, Peer: l.Peer}}
 	other.Dialog.learn(res, fork, true)
 	c.acknowledge(other, nil)
 	c.bye(other, nil)

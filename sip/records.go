@@ -154,6 +154,8 @@ type recordingData struct {
 	Packets    uint64   `json:"packets,omitempty"`
 	Lost       uint64   `json:"lost,omitempty"`
 	Extra      []string `json:"extra,omitempty"`
+	ExtraSHA   []string `json:"extraSha256,omitempty"`
+	Error      string   `json:"error,omitempty"`
 }
 
 // endData is call.ended.
@@ -170,7 +172,7 @@ type endData struct {
 	Bye        *wire     `json:"bye,omitempty"`
 }
 
-func (c *Call) recordOffer(l *Leg) {
+func (c *Call) recordOffer(l *leg) {
 	d := offerData{Leg: l.Dialog.LocalTag, Position: l.Target, URI: l.URI, Agent: l.Agent, Kind: c.Kind,
 		EmergencyID: c.EmergencyID, IncidentID: c.IncidentID}
 	if l.Rescue {
@@ -184,7 +186,7 @@ func (c *Call) recordOffer(l *Leg) {
 	c.record("call.offered", d)
 }
 
-func (c *Call) recordAnswer(l *Leg, res *gosip.Response) {
+func (c *Call) recordAnswer(l *leg, res *gosip.Response) {
 	d := answerData{Leg: l.Dialog.LocalTag, Position: l.Target, URI: l.URI, Agent: l.Agent,
 		WaitingMS: time.Since(c.Started).Milliseconds(), Rescues: c.Rescues}
 	if res != nil {
@@ -198,7 +200,7 @@ func (c *Call) recordAnswer(l *Leg, res *gosip.Response) {
 	c.record(kind, d)
 }
 
-func (c *Call) recordFailure(l *Leg, why failure) {
+func (c *Call) recordFailure(l *leg, why failure) {
 	d := failData{Leg: l.Dialog.LocalTag, Position: l.Target, URI: l.URI, Agent: l.Agent, Code: why.Code, Reason: why.Reason}
 	if why.res != nil {
 		d.Answer = wireOf(why.res)
@@ -257,7 +259,8 @@ func (c *Call) closeRecording(rec uint32) {
 	}
 	c.g.opts.Audio.Stop(rec, func(r recorder.Closed) {
 		c.g.opts.Journal.Append(recorder.Entry{Time: time.Now(), Call: c.ID, Kind: "recording.closed", Data: recordingData{
-			Path: r.Path, SHA256: r.SHA256, DurationMS: r.Duration.Milliseconds(), Packets: r.Packets, Lost: r.Lost, Extra: r.Extra,
+			Path: r.Path, SHA256: r.SHA256, DurationMS: r.Duration.Milliseconds(), Packets: r.Packets, Lost: r.Lost,
+			Extra: r.Extra, ExtraSHA: r.ExtraSHA256, Error: whyNot(r.Err),
 		}})
 		c.post(func() { c.mediaOver = true; c.settled() })
 	})
@@ -268,4 +271,12 @@ func (c *Call) recordUnoffered() {
 	c.record("call.offered", offerData{Kind: c.Kind, EmergencyID: c.EmergencyID, IncidentID: c.IncidentID, From: c.From,
 		To: c.To, RequestURI: c.RequestURI, Route: c.Route.Match, Priority: c.Priority, Source: c.caller.Peer})
 	c.record("call.failed", failData{Reason: "no position of the route is free"})
+}
+
+// whyNot is an error's text; "" for none.
+func whyNot(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
 }

@@ -16,7 +16,7 @@ import (
 // transfer is a taker's REFER that Holdline performs itself (RFC 3515): the
 // caller stays where they are until the target has answered.
 type transfer struct {
-	by, to *Leg
+	by, to *leg
 	id     uint32 // CSeq of the REFER, named in its NOTIFYs
 	quiet  bool   // Refer-Sub: false (RFC 4488): no NOTIFYs
 }
@@ -34,8 +34,8 @@ const (
 
 // onRefer starts a transfer. REFER from the caller's side, and on calls that
 // are not guarded, passes like any other request.
-func (c *Call) onRefer(l *Leg, req *gosip.Request, tx *gosip.ServerTx) {
-	if l != c.taker || c.state != Bridged || !c.guardedKind() {
+func (c *Call) onRefer(l *leg, req *gosip.Request, tx *gosip.ServerTx) {
+	if l != c.taker || c.State != Bridged || !c.guardedKind() {
 		c.onOther(l, req, tx)
 		return
 	}
@@ -127,7 +127,7 @@ func (c *Call) notify(t *transfer, code int, reason string) {
 
 // handOver completes a transfer: the target has answered and is the taker.
 // The transferor's BYE is now legitimate (i3 section 4.7.2).
-func (c *Call) handOver(l *Leg, res *gosip.Response) {
+func (c *Call) handOver(l *leg, res *gosip.Response) {
 	t := c.transfer
 	c.transfer = nil
 	old := c.taker
@@ -161,7 +161,7 @@ func (c *Call) transferFailed(why failure) {
 }
 
 // leftAfterTransfer takes the BYE of a transferor whose transfer succeeded.
-func (c *Call) leftAfterTransfer(l *Leg, req *gosip.Request, tx *gosip.ServerTx) {
+func (c *Call) leftAfterTransfer(l *leg, req *gosip.Request, tx *gosip.ServerTx) {
 	r := &release{leg: l, bye: &held{req, tx}, how: "bye"}
 	r.data = c.releaseFacts(r, time.Now())
 	f := c.facts(r, time.Now())
@@ -173,8 +173,8 @@ func (c *Call) leftAfterTransfer(l *Leg, req *gosip.Request, tx *gosip.ServerTx)
 	c.reap(l)
 }
 
-func without(legs []*Leg, l *Leg) []*Leg {
-	var out []*Leg
+func without(legs []*leg, l *leg) []*leg {
+	var out []*leg
 	for _, x := range legs {
 		if x != l {
 			out = append(out, x)

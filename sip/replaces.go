@@ -40,7 +40,7 @@ const translateTime = 200 * time.Millisecond
 // translate turns a Replaces value that names a dialog with us into the one
 // that names the dialog on our other side, and returns the leg there. It asks
 // another call's goroutine; peer is nil when no such dialog stands.
-func (g *Guard) translate(replaces string) (string, *Leg) {
+func (g *Guard) translate(replaces string) (string, *leg) {
 	n, ok := parseNamed(replaces)
 	if !ok {
 		return "", nil
@@ -51,11 +51,11 @@ func (g *Guard) translate(replaces string) (string, *Leg) {
 	}
 	type answer struct {
 		text string
-		peer *Leg
+		peer *leg
 	}
 	done := make(chan answer, 1)
 	posted := other.post(func() {
-		l := other.Legs[tag]
+		l := other.legs[tag]
 		if l == nil || l.Dialog.RemoteTag != n.fromTag {
 			done <- answer{}
 			return
@@ -100,10 +100,10 @@ func (g *Guard) onReplaces(req *gosip.Request, tx *gosip.ServerTx, value string,
 }
 
 func (c *Call) takeOver(req *gosip.Request, tx *gosip.ServerTx, tagOfLeg string, n named, join bool) {
-	l := c.Legs[tagOfLeg]
+	l := c.legs[tagOfLeg]
 	offer := sdpOf(req)
 	switch {
-	case l == nil || l.Dialog.RemoteTag != n.fromTag || c.state == Ended:
+	case l == nil || l.Dialog.RemoteTag != n.fromTag || c.State == Ended:
 		c.g.refuse(req, tx, 481)
 		return
 	case l.State != Confirmed && l != c.caller || n.earlyOnly:
@@ -124,7 +124,7 @@ func (c *Call) takeOver(req *gosip.Request, tx *gosip.ServerTx, tagOfLeg string,
 }
 
 // uasLeg is the dialog of an INVITE that we answer ourselves.
-func (c *Call) uasLeg(req *gosip.Request, role Role) *Leg {
+func (c *Call) uasLeg(req *gosip.Request, role Role) *leg {
 	l := c.callerLeg(req)
 	l.Role, l.State = role, Confirmed
 	l.Target = parseAddress(get(req, "from")).URI
@@ -138,28 +138,28 @@ func (c *Call) uasLeg(req *gosip.Request, role Role) *Leg {
 		}
 	}
 	l.Dialog.CallID = get(req, "call-id")
-	c.Legs[l.Dialog.LocalTag] = l
+	c.legs[l.Dialog.LocalTag] = l
 	c.g.addLeg(c, l)
 	return l
 }
 
 // newTaker puts the sender of req in a taker's place.
-func (c *Call) newTaker(req *gosip.Request, tx *gosip.ServerTx, offer *session, gone *Leg) {
+func (c *Call) newTaker(req *gosip.Request, tx *gosip.ServerTx, offer *session, gone *leg) {
 	l := c.uasLeg(req, RoleTaker)
 	c.hear(l, offer, nil)
 	answer := offer.answer(c.InUse)
 	c.hear(l, offer, c.usable(offer, answer))
 	res := c.accept(req, l, answer)
 	c.log.Info("taker replaced", zap.String("leg", l.Target), zap.String("was", gone.Target))
-	for _, o := range append([]*Leg{}, c.offers...) {
+	for _, o := range append([]*leg{}, c.offers...) {
 		c.giveUp(o)
 	}
 	c.offers, c.plan = nil, nil
 	old := c.taker
 	c.taker, c.early = l, nil
-	l.Rescue = c.state == Waiting
+	l.Rescue = c.State == Waiting
 	c.answer200 = nil
-	if c.state == Waiting {
+	if c.State == Waiting {
 		c.fire(takerAnswered)
 	} else {
 		c.fire(takerReplaced)
@@ -177,7 +177,7 @@ func (c *Call) newTaker(req *gosip.Request, tx *gosip.ServerTx, offer *session, 
 func (c *Call) moveCaller(req *gosip.Request, tx *gosip.ServerTx, offer *session) {
 	old := c.caller
 	l := c.uasLeg(req, RoleCaller)
-	l.ID, l.Ports, l.hasLeg, l.Target = media.Caller, old.Ports, true, old.Target
+	l.ID, l.Ports, l.hasMedia, l.Target = media.Caller, old.Ports, true, old.Target
 	answer := offer.answer(c.InUse)
 	use := c.usable(offer, answer)
 	c.hear(l, offer, use)
@@ -188,12 +188,12 @@ func (c *Call) moveCaller(req *gosip.Request, tx *gosip.ServerTx, offer *session
 	c.answer(l, tx, res, c.callerSilent)
 	old.Role = "former caller"
 	c.bye(old, nil)
-	old.hasLeg = false
+	old.hasMedia = false
 	c.reap(old)
 }
 
 // accept is our own 200 to an offer.
-func (c *Call) accept(req *gosip.Request, l *Leg, answer *session) *gosip.Response {
+func (c *Call) accept(req *gosip.Request, l *leg, answer *session) *gosip.Response {
 	res := respond(req, 200, reasons[200], l.Dialog.LocalTag)
 	res.AppendHeader(gosip.NewHeader("Contact", l.Dialog.contact()))
 	res.AppendHeader(gosip.NewHeader("Allow", allow))
@@ -231,7 +231,7 @@ func (g *Guard) translateFor(c *Call, value string) (string, bool) {
 	if !ok {
 		return "", false
 	}
-	if l := c.Legs[n.toTag]; l != nil {
+	if l := c.legs[n.toTag]; l != nil {
 		peer := c.across(l)
 		if peer == nil || l.Dialog.RemoteTag != n.fromTag {
 			return "", false

@@ -61,7 +61,7 @@ func (c *Call) queueUp() {
 // now and once a minute, so that nobody upstream gives up (RFC 3261 section
 // 13.3.1.1).
 func (c *Call) keepRinging() {
-	if c.state != Waiting || c.answered() {
+	if c.State != Waiting || c.answered() {
 		return
 	}
 	res := respond(c.invite, 180, reasons[180], c.caller.Dialog.LocalTag)
@@ -74,7 +74,7 @@ func (c *Call) keepRinging() {
 }
 
 // rescued completes a rescue: somebody has the caller again.
-func (c *Call) rescued(l *Leg) {
+func (c *Call) rescued(l *leg) {
 	c.g.stats.add(c.Kind, &c.g.stats.rescued)
 	if c.g.opts.Rescued != nil && !c.WaitingFrom.IsZero() {
 		c.g.opts.Rescued(time.Since(c.WaitingFrom))
@@ -87,7 +87,7 @@ func (c *Call) rescued(l *Leg) {
 // explain puts into a rescue's INVITE what its taker must know: where the
 // call was and why it is here (History-Info, RFC 7044; Reason, RFC 3326), and
 // a display name that any phone shows.
-func (c *Call) explain(req *gosip.Request, l *Leg) {
+func (c *Call) explain(req *gosip.Request, l *leg) {
 	base := c.historyBase()
 	for _, h := range base.own {
 		req.AppendHeader(gosip.NewHeader("History-Info", h))
@@ -168,7 +168,7 @@ func quotable(s string) string {
 
 // resume takes a caller off hold whose holder is gone. Nothing else about the
 // caller's leg is touched in a rescue: media is anchored.
-func (c *Call) resume(gone *Leg) {
+func (c *Call) resume(gone *leg) {
 	if !c.Held || c.caller.State != Confirmed {
 		return
 	}
@@ -181,7 +181,7 @@ func (c *Call) resume(gone *Leg) {
 // fitCaller renegotiates with the caller when a new taker's answer has no
 // format in common with what the caller was told. G.711 in both laws is
 // translated by media and needs nothing.
-func (c *Call) fitCaller(l *Leg, answer *session) {
+func (c *Call) fitCaller(l *leg, answer *session) {
 	codecs := answer.remotes()
 	for i, use := range c.InUse {
 		if i >= len(codecs) || len(use) == 0 || codecs[i].RTP.Port() == 0 {
@@ -212,7 +212,7 @@ func (c *Call) reinviteCaller(s *session) {
 		}
 		if r.StatusCode == 491 { // both at once: the caller's goes first (RFC 3261 section 14.1)
 			c.after(time.Second, func() {
-				if c.state != Ended && c.caller.State == Confirmed {
+				if c.State != Ended && c.caller.State == Confirmed {
 					c.reinviteCaller(s)
 				}
 			})

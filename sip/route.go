@@ -118,7 +118,7 @@ func (c *Call) routed() Tier {
 // contact: a call server behind us sends to where the phone is, with the user
 // part we know the position by.
 func (c *Call) registered(t target) target {
-	if t.Desk && userOf(c.RequestURI) == userOf(t.URI) && c.viaUs && !c.g.isOurs(c.RequestURI) {
+	if t.Desk && userOf(c.RequestURI) == userOf(t.URI) && c.ViaUs && !c.g.isOurs(c.RequestURI) {
 		t.URI = c.RequestURI
 	}
 	return t

@@ -24,7 +24,7 @@ type Timer struct {
 const minInterval = 90 * time.Second // RFC 4028 section 4
 
 // timed takes the agreement from a 2xx. uac tells whether we sent the request.
-func (c *Call) timed(l *Leg, res *gosip.Response, uac bool) {
+func (c *Call) timed(l *leg, res *gosip.Response, uac bool) {
 	if res.StatusCode < 200 || res.StatusCode > 299 {
 		return
 	}
@@ -51,7 +51,7 @@ func (c *Call) timed(l *Leg, res *gosip.Response, uac bool) {
 // refreshes at half the interval; we wait a little longer, so that a refresh
 // that passes through from the other side comes first. A peer that refreshes
 // is gone when min(32 s, a third) is left of the interval (section 10).
-func (c *Call) watchTimer(l *Leg) {
+func (c *Call) watchTimer(l *leg) {
 	t := l.Timer
 	wait := t.Interval - min(32*time.Second, t.Interval/3)
 	if t.Ours {
@@ -59,7 +59,7 @@ func (c *Call) watchTimer(l *Leg) {
 	}
 	stop(&l.session)
 	l.session = c.after(wait-time.Since(t.Last), func() {
-		if l.State != Confirmed || c.state == Ended || l.Timer != t {
+		if l.State != Confirmed || c.State == Ended || l.Timer != t {
 			return
 		}
 		if t.Ours {
@@ -72,7 +72,7 @@ func (c *Call) watchTimer(l *Leg) {
 
 // gone is a leg whose session has expired or whose refresh failed: on a
 // taker's leg a release, on the caller's the end, unless they are heard.
-func (c *Call) gone(l *Leg, why string) {
+func (c *Call) gone(l *leg, why string) {
 	switch {
 	case l == c.taker:
 		c.lost(l, why)
@@ -98,7 +98,7 @@ func (c *Call) heard() bool {
 
 // refresh refreshes a leg's session: with UPDATE where the peer allows it,
 // else with a re-INVITE that repeats the session description.
-func (c *Call) refresh(l *Leg) {
+func (c *Call) refresh(l *leg) {
 	method := "INVITE"
 	if strings.Contains(strings.ToUpper(l.Allow), "UPDATE") {
 		method = "UPDATE"
@@ -122,7 +122,7 @@ func (c *Call) refresh(l *Leg) {
 	c.send(l, req, func(r edge.Response) { c.onRefreshed(l, method, seq, r) })
 }
 
-func (c *Call) onRefreshed(l *Leg, method string, seq uint32, r edge.Response) {
+func (c *Call) onRefreshed(l *leg, method string, seq uint32, r edge.Response) {
 	switch {
 	case r.Err != nil:
 		c.gone(l, "session refresh was not answered")
@@ -153,7 +153,7 @@ func (c *Call) onRefreshed(l *Leg, method string, seq uint32, r edge.Response) {
 }
 
 // ack2xx acknowledges a 2xx to an INVITE of our own inside a dialog.
-func (c *Call) ack2xx(l *Leg, seq uint32) {
+func (c *Call) ack2xx(l *leg, seq uint32) {
 	ack, err := l.Dialog.request("ACK", seq)
 	if err != nil {
 		return

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -479,3 +480,5 @@ type (
 
 // lossy makes every link lose that share of its packets.
 func (w *world) lossy(share float64) { w.net.SetLink("", "", simnet.Link{Loss: share}) }
+
+func udpAddr(s string) net.Addr { return net.UDPAddrFromAddrPort(netip.MustParseAddrPort(s)) }
