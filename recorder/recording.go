@@ -88,6 +88,9 @@ func (r *recording) packet(side, codec, number uint8, at int64, pkt []byte, conv
 	}
 	s := &r.side[side&1]
 	if codec != uint8(muLaw) && codec != uint8(aLaw) || s.live && s.number != number {
+		if s.number == number {
+			s.pass(&h)
+		}
 		r.other(at, pkt)
 		return
 	}

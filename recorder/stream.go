@@ -89,6 +89,24 @@ func (s *stream) restart(h *rtpHeader, pos, n int64) {
 	s.pos, s.end = pos, pos+n
 }
 
+// pass counts a packet of the same source that is not placed: digits (RFC 4733)
+// and comfort noise share the sequence numbers of the speech around them, and
+// would otherwise look like a loss of it.
+func (s *stream) pass(h *rtpHeader) {
+	if !s.live || h.ssrc != s.ssrc {
+		return
+	}
+	d := int(int16(h.seq - s.seq))
+	if d > 0 {
+		s.advance(h.seq, d)
+		return
+	}
+	if bit := uint64(1) << uint(-d); d > -reorder && s.seen&bit == 0 {
+		s.seen |= bit
+		s.lost -= min(s.lost, 1)
+	}
+}
+
 // advance notes that the newest packet is d ahead of the one before.
 func (s *stream) advance(seq uint16, d int) {
 	s.seq = seq

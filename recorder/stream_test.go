@@ -63,6 +63,33 @@ func TestLossLeavesSilence(t *testing.T) {
 	}
 }
 
+// Digits are not in the WAV file, but they are not missing either: only the
+// packet that never came is, also when digits arrive after what follows them.
+func TestDigitsAreNotLosses(t *testing.T) {
+	c, _ := record(t, func(tap *Tap, rec uint32) {
+		s := sender{side: 1, seq: 65530, ssrc: 9}
+		for _, k := range []int{0, 1, 5, 6, 3, 8} { // 2 and 4 are digits, 7 is lost
+			if k == 3 {
+				s.digit(tap, rec, 4)
+				s.digit(tap, rec, 2)
+			}
+			s.send(tap, rec, k, 0, slot(byte(k)))
+		}
+		s.digit(tap, rec, 9)
+		s.digit(tap, rec, 10)
+		s.send(tap, rec, 11, 0, slot(11))
+	})
+	if c.Lost != 1 {
+		t.Fatalf("%d packets are said to be lost, want 1", c.Lost)
+	}
+}
+
+// digit hands over a telephone event in the k-th slot.
+func (s *sender) digit(tap *Tap, rec uint32, k int) {
+	at := testStart + int64(k)*20_000_000
+	tap.Packet(rec, s.side, 255, 0, at, rtpPacket(101, s.seq+uint16(k), s.ts+uint32(k*160), s.ssrc, []byte{9, 10, 0, 160}))
+}
+
 func TestOutOfOrderAndDuplicates(t *testing.T) {
 	c, ch := record(t, func(tap *Tap, rec uint32) {
 		s := sender{seq: 65530, ts: 4294966000, ssrc: 9}

@@ -218,9 +218,12 @@ func (v *verifier) loadState(db *sql.DB) (end uint64, err error) {
 		return 0, fmt.Errorf("reading the journal: %w", err)
 	}
 	defer func() { _ = tx.Rollback() }()
-	var last sql.NullInt64
-	if err := tx.QueryRowContext(context.Background(), "SELECT max(seq) FROM records").Scan(&last); err != nil {
+	var first, last sql.NullInt64
+	if err := tx.QueryRowContext(context.Background(), "SELECT min(seq), max(seq) FROM records").Scan(&first, &last); err != nil {
 		return 0, fmt.Errorf("reading the journal: %w", err)
+	}
+	if first.Valid && first.Int64 < 1 { // walk begins with 1, as every reader does
+		v.problem(0, fmt.Sprintf("record %d was inserted: records are numbered from 1", first.Int64))
 	}
 	var signed string
 	switch err := tx.QueryRowContext(context.Background(), "SELECT head FROM state WHERE id = 1").Scan(&signed); {

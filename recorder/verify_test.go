@@ -84,6 +84,8 @@ func TestVerifyNamesTheFirstBadRecord(t *testing.T) {
 		{"inserted", sqlAttack(`UPDATE records SET seq = -seq - 1 WHERE seq >= 8`, `UPDATE records SET seq = -seq WHERE seq < 0`,
 			`INSERT INTO records SELECT 8, time, node, call, kind, data, prev, hash FROM records WHERE seq = 7`), 8, "does not follow"},
 		{"appended", sqlAttack(`INSERT INTO records SELECT 13, time, node, call, kind, data, hash, hash FROM records WHERE seq = 12`), 13, "after the head"},
+		{"inserted before the first", sqlAttack(`INSERT INTO records SELECT 0, time, node, call, kind, data, prev, hash FROM records WHERE seq = 1`), 0, "record 0 was inserted"},
+		{"inserted far before the first", sqlAttack(`INSERT INTO records SELECT -7, time, node, call, kind, data, prev, hash FROM records WHERE seq = 1`), 0, "record -7 was inserted"},
 		{"tail cut", sqlAttack(`DELETE FROM records WHERE seq > 10`), 11, "missing"},
 		{"tail cut with checkpoints", sqlAttack(`DELETE FROM records WHERE seq > 10`, `DELETE FROM checkpoints WHERE seq > 10`), 11, "missing"},
 		{"tail and head cut", sqlAttack(`DELETE FROM records WHERE seq > 10`, `DELETE FROM checkpoints WHERE seq > 10`, `DELETE FROM state`), 11, "missing"},
