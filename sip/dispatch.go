@@ -6,6 +6,8 @@ import (
 
 	gosip "github.com/emiago/sipgo/sip"
 	"go.uber.org/zap"
+
+	"holdline/sip/edge"
 )
 
 // allow are the methods that are understood; anything else inside a dialog
@@ -22,6 +24,15 @@ func (g *Guard) dispatch(req *gosip.Request, tx *gosip.ServerTx) {
 	}
 	if code := unacceptable(req); code != 0 {
 		g.refuse(req, tx, code)
+		return
+	}
+	if v := getAll(req, "proxy-require"); len(v) > 0 && req.Method != gosip.INVITE && tag(get(req, "to")) == "" {
+		// RFC 3261 section 16.3. A call is taken all the same: somebody may need help.
+		res := respond(req, 420, reasons[420], newToken())
+		res.AppendHeader(gosip.NewHeader("Unsupported", strings.Join(list(v), ", ")))
+		if err := tx.Respond(res); err != nil {
+			g.log.Debug("420 not sent", zap.Error(err))
+		}
 		return
 	}
 	if tag(get(req, "to")) != "" {
@@ -58,6 +69,12 @@ func unacceptable(req *gosip.Request) int {
 	if !strings.EqualFold(req.SipVersion, "SIP/2.0") {
 		return 505
 	}
+	if !edge.Known(strings.ToLower(req.Recipient.Scheme)) {
+		return 416
+	}
+	if !single(req) || !hops(req) {
+		return 400
+	}
 	n, method, ok := cseq(req)
 	if !ok || n > 1<<31-1 || !strings.EqualFold(method, string(req.Method)) {
 		return 400
@@ -74,10 +91,44 @@ func unacceptable(req *gosip.Request) int {
 			return 400
 		}
 		if v == 0 && tag(get(req, "to")) == "" && req.Method != gosip.OPTIONS {
-			return 483
+			return 483 // an OPTIONS without hops left is for us (section 16.3)
 		}
 	}
 	return 0
+}
+
+// single tells whether the headers that a request has once are there once:
+// whoever sends two means to be understood differently by two elements
+// (RFC 4475 sections 3.3.8 and 3.3.9).
+func single(req *gosip.Request) bool {
+	var from, to, id, seq, length, forwards int
+	for _, h := range req.Headers() {
+		switch longName(h.Name()) {
+		case "from":
+			from++
+		case "to":
+			to++
+		case "call-id":
+			id++
+		case "cseq":
+			seq++
+		case "content-length":
+			length++
+		case "max-forwards":
+			forwards++
+		}
+	}
+	return from <= 1 && to <= 1 && id <= 1 && seq <= 1 && length <= 1 && forwards <= 1
+}
+
+// hops tells whether every Via could be read.
+func hops(req *gosip.Request) bool {
+	for _, h := range req.Headers() {
+		if _, typed := h.(*gosip.ViaHeader); longName(h.Name()) == "via" && !typed {
+			return false
+		}
+	}
+	return true
 }
 
 // wellFormed tells whether a From or To can be read at all.

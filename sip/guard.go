@@ -159,6 +159,14 @@ func (g *Guard) intakeHeader() string { return g.settings.Load().IntakeHeader }
 
 func (g *Guard) degraded(reason string) { g.opts.Degraded(reason) }
 
+// recovered keeps a panic in a goroutine of the guard's own from ending calls.
+func (g *Guard) recovered(in string) {
+	if r := recover(); r != nil {
+		g.log.Error("panic recovered", zap.String("in", in), zap.Any("panic", r), zap.Stack("stack"))
+		g.degraded("a panic in " + in + " was recovered")
+	}
+}
+
 // add makes c known by its identifiers and starts its goroutine.
 func (g *Guard) add(c *Call) {
 	g.mu.Lock()

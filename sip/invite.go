@@ -208,6 +208,9 @@ func (c *Call) inviteTo(l *leg) (*gosip.Request, error) {
 	if l.ReferredBy != "" {
 		req.AppendHeader(gosip.NewHeader("Referred-By", l.ReferredBy))
 	}
+	if !strings.Contains(strings.ToLower(strings.Join(getAll(c.invite, "supported"), ",")), "replaces") {
+		req.AppendHeader(gosip.NewHeader("Supported", "replaces")) // we do, whatever the caller does
+	}
 	if l.Rescue {
 		c.explain(req, l)
 	}

@@ -119,7 +119,7 @@ func (c *Call) renumberRAck(out *gosip.Request, from, to *leg) {
 func (c *Call) onRelayed(r *relayed, res edge.Response) {
 	if res.Err != nil {
 		c.relayFailed(r, 408)
-		c.lost(r.to, "no answer to "+string(r.req.Method))
+		c.gone(r.to, "no answer to "+string(r.req.Method))
 		return
 	}
 	code := res.StatusCode
@@ -156,7 +156,7 @@ func (c *Call) onRelayed(r *relayed, res edge.Response) {
 		}
 	}
 	if code == 481 || code == 408 {
-		c.lost(r.to, "answered "+strconv.Itoa(code)+" to "+string(r.req.Method))
+		c.gone(r.to, "answered "+strconv.Itoa(code)+" to "+string(r.req.Method))
 	}
 }
 

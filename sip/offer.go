@@ -354,6 +354,13 @@ func (c *Call) sendCancel(l *leg) {
 		}
 	}
 	req.AppendHeader(&gosip.CSeqHeader{SeqNo: l.Invite, MethodName: gosip.CANCEL})
+	if c.taker != nil { // or the phone shows a missed call (RFC 3326 section 2)
+		req.AppendHeader(gosip.NewHeader("Reason", `SIP;cause=200;text="Call completed elsewhere"`))
+	} else if c.ended.Bye != nil {
+		for _, v := range getAll(c.ended.Bye, "reason") {
+			req.AppendHeader(gosip.NewHeader("Reason", v))
+		}
+	}
 	req.SetBody(nil)
 	req.SetTransport(inv.Transport())
 	req.SetDestination(inv.Destination())

@@ -14,6 +14,10 @@ import (
 // stateful proxy does (RFC 3261 section 16): REGISTER, SUBSCRIBE, NOTIFY,
 // MESSAGE, PUBLISH, OPTIONS for somebody else. No call is made of it.
 func (g *Guard) pass(req *gosip.Request, tx *gosip.ServerTx) {
+	if strings.TrimSpace(get(req, "max-forwards")) == "0" {
+		g.refuse(req, tx, 483)
+		return
+	}
 	if loops(req, g) {
 		g.refuse(req, tx, 482)
 		return

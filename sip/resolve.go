@@ -39,6 +39,7 @@ func (g *Guard) resolve(uri string, found func([]hopAddr, error)) {
 		return
 	}
 	go func() {
+		defer g.recovered("name lookup")
 		ctx, cancel := context.WithTimeout(context.Background(), lookupTime)
 		defer cancel()
 		hops, err := g.lookup263(ctx, u)

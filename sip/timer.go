@@ -70,16 +70,19 @@ func (c *Call) watchTimer(l *leg) {
 	})
 }
 
-// gone is a leg whose session has expired or whose refresh failed: on a
+// gone is a leg whose peer does not know the dialog any more, does not answer,
+// or let the session expire: on a
 // taker's leg a release, on the caller's the end, unless they are heard.
 func (c *Call) gone(l *leg, why string) {
 	switch {
 	case l == c.taker:
 		c.lost(l, why)
 	case l == c.caller && c.heard():
-		c.log.Warn("caller's session timer failed, but the caller is heard: kept", zap.String("reason", why))
-		l.Timer.Last = time.Now()
-		c.watchTimer(l)
+		c.log.Warn("caller seems gone, but is heard: kept", zap.String("reason", why))
+		if l.Timer.Interval > 0 {
+			l.Timer.Last = time.Now()
+			c.watchTimer(l)
+		}
 	case l == c.caller:
 		c.ended.By, c.ended.Reason = "error", why
 		c.fire(callerLost)

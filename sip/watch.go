@@ -71,6 +71,7 @@ func (w *watcher) stop() {
 
 // round asks every target once.
 func (w *watcher) round() {
+	defer w.g.recovered("watch")
 	s := w.g.settings.Load()
 	for _, t := range s.everybody() {
 		w.ask(t)

@@ -174,6 +174,11 @@ func lenientHeaders() gosip.HeadersParser {
 // noteParsed marks the message that is being parsed as parsed and ties its
 // bytes to it.
 func (e *Edge) noteParsed(msg gosip.Message) {
+	// An RFC 2543 peer has neither branch nor tag; the transaction layer wants
+	// one of the two to match by, and an empty tag is one.
+	if from := msg.From(); from != nil && !from.Params.Has("tag") {
+		from.Params.Add("tag", "")
+	}
 	if a := e.current; a != nil {
 		a.parsed = true
 		msg.AppendHeader(&arrivalHeader{Header: gosip.NewHeader(arrivalName, ""), arrival: a})
@@ -193,7 +198,11 @@ func (e *Edge) settle(a *Arrival, reply func([]byte)) {
 	e.parse.Unlock()
 	if !a.parsed {
 		e.log.Debug("message not parsed", zap.String("source", a.Source), zap.Int("bytes", len(a.Raw)))
-		if answer := reject(a.Raw, 400, "Bad Request"); answer != nil {
+		code, reason := 400, "Bad Request"
+		if foreignScheme(a.Raw) {
+			code, reason = 416, "Unsupported URI Scheme"
+		}
+		if answer := reject(a.Raw, code, reason); answer != nil {
 			reply(answer)
 		}
 	}

@@ -74,3 +74,26 @@ func headers(raw []byte, long, compact string) []string {
 	}
 	return out
 }
+
+// Known tells whether a URI scheme, in lower case, is one that requests are
+// routed by: SIP's own, telephone numbers and services (RFC 3261, 3966, 5031).
+func Known(scheme string) bool {
+	switch scheme {
+	case "sip", "sips", "tel", "urn":
+		return true
+	}
+	return false
+}
+
+// foreignScheme tells whether a request line is well formed but for a scheme
+// that is not ours: then that is what is wrong with it.
+func foreignScheme(raw []byte) bool {
+	line, _, _ := bytes.Cut(raw, []byte("\n"))
+	f := strings.Fields(string(line))
+	if len(f) != 3 {
+		return false
+	}
+	scheme, _, ok := strings.Cut(f[1], ":")
+	scheme = strings.ToLower(scheme)
+	return ok && scheme != "" && !Known(scheme) && strings.Trim(scheme, "abcdefghijklmnopqrstuvwxyz0123456789+-.") == ""
+}
