@@ -7,7 +7,6 @@ import (
 	"go.uber.org/zap"
 
 	"holdline/policy"
-	"holdline/sip/edge"
 )
 
 // onBye takes a BYE. The caller's own always wins; a taker's is a release and
@@ -129,57 +128,4 @@ func (c *Call) letGo(r *release) {
 		c.taker = nil
 	}
 	c.drop(r.leg)
-}
-
-// onCancel is the caller hanging up before the answer. The transaction layer
-// has answered 200 to the CANCEL and 487 to the INVITE; a 2xx of ours that
-// crossed it was not sent.
-func (c *Call) onCancel(req *gosip.Request) {
-	if c.State == Ended {
-		return
-	}
-	c.caller.State = Over
-	c.ended.By, c.ended.Reason, c.ended.Bye = "caller", "cancel", req
-	c.fire(callerLeft)
-}
-
-// onAck takes an ACK: of our 2xx, or of a re-INVITE that we passed on.
-func (c *Call) onAck(l *leg, req *gosip.Request) {
-	n, _, _ := cseq(req)
-	first := l == c.caller && n == l.Invite
-	if first && l.Acked {
-		return // repeated
-	}
-	l.acked()
-	if r := l.passing[n]; r != nil {
-		delete(l.passing, n)
-		c.passAck(r, req)
-	}
-	if first && c.taker != nil && c.taker.lateAck {
-		c.lateAnswer(req)
-	}
-	if s := sdpOf(req); s != nil && l.passing == nil && !first {
-		c.hear(l, s, nil)
-	}
-	if due := l.byeDue; due != nil {
-		l.byeDue = nil
-		c.send(l, due, func(edge.Response) {})
-	}
-	c.settled()
-}
-
-// lateAnswer takes the caller's answer to an offer that came in the taker's
-// 2xx (RFC 3261 section 13.2.1, an INVITE without an offer).
-func (c *Call) lateAnswer(ack *gosip.Request) {
-	l := c.taker
-	l.lateAck = false
-	if s := sdpOf(ack); s != nil {
-		c.InUse = nil
-		for _, m := range s.media {
-			c.InUse = append(c.InUse, s.codecs(m))
-		}
-		c.hear(c.caller, s, c.InUse)
-		c.Offer = c.caller.Remote
-	}
-	c.acknowledge(l, ack)
 }

@@ -3,7 +3,6 @@ package sip
 import (
 	"strconv"
 	"strings"
-	"time"
 
 	gosip "github.com/emiago/sipgo/sip"
 	"go.uber.org/zap"
@@ -207,37 +206,6 @@ func holds(s *session) bool {
 	return false
 }
 
-// passAck sends the ACK of a passed re-INVITE on, if it carries the answer.
-func (c *Call) passAck(r *relayed, req *gosip.Request) {
-	if !r.late {
-		return
-	}
-	if s := sdpOf(req); s != nil {
-		c.hear(r.from, s, nil)
-		if r.from == c.caller {
-			c.Offer = c.caller.Remote
-		}
-	}
-	c.ackRelayed(r, req)
-}
-
-func (c *Call) ackRelayed(r *relayed, from *gosip.Request) {
-	ack, err := r.to.Dialog.request("ACK", r.seq)
-	if err != nil {
-		return
-	}
-	c.fill(ack, from, r.to)
-	r.ack = ack
-	c.aim(r.to, ack)
-	c.g.edge.Write(ack)
-}
-
-// cancelRelayed passes the CANCEL of a re-INVITE on.
-func (c *Call) cancelRelayed(r *relayed) {
-	tmp := &leg{Leg: Leg{Dialog: r.to.Dialog, Invite: r.seq, Peer: r.to.Peer}, request: r.out}
-	c.sendCancel(tmp)
-}
-
 // answerSelf answers a caller who re-negotiates while waiting, with our own
 // media: the prompt goes on.
 func (c *Call) answerSelf(req *gosip.Request, tx *gosip.ServerTx) {
@@ -273,25 +241,5 @@ func (c *Call) answerSelf(req *gosip.Request, tx *gosip.ServerTx) {
 	}
 	if err := tx.Respond(res); err != nil {
 		c.log.Debug("200 not sent", zap.Error(err))
-	}
-}
-
-// onOptions answers for this node (RFC 3261 section 11): 503 while it drains,
-// so that whoever routes to it goes elsewhere.
-func (g *Guard) onOptions(req *gosip.Request, tx *gosip.ServerTx) {
-	if g.Draining() {
-		g.refuse(req, tx, 503)
-		return
-	}
-	res := respond(req, 200, reasons[200], newToken())
-	for _, h := range [][2]string{
-		{"Allow", allow}, {"Accept", "application/sdp, multipart/mixed"},
-		{"Accept-Encoding", "identity"}, {"Accept-Language", "en"}, {"Supported", "replaces, timer, 100rel"},
-		{"Date", time.Now().UTC().Format("Mon, 02 Jan 2006 15:04:05 GMT")},
-	} {
-		res.AppendHeader(gosip.NewHeader(h[0], h[1]))
-	}
-	if err := tx.Respond(res); err != nil {
-		g.log.Debug("200 not sent", zap.Error(err))
 	}
 }

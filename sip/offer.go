@@ -2,8 +2,6 @@ package sip
 
 import (
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	gosip "github.com/emiago/sipgo/sip"
@@ -216,7 +214,7 @@ func (c *Call) newOffer(t target) *leg {
 // begin finds the way to an offered leg and calls it. Of several ways the
 // ones that are left are tried when the first leads nowhere (RFC 3263 section 4.3).
 func (c *Call) begin(l *leg, ring time.Duration, hops []hopAddr) {
-	go1 := func(hops []hopAddr, err error) {
+	try := func(hops []hopAddr, err error) {
 		if err == nil {
 			l.hops = hops[1:]
 			err = c.call(l, hops[0], ring)
@@ -230,14 +228,14 @@ func (c *Call) begin(l *leg, ring time.Duration, hops []hopAddr) {
 		}
 	}
 	if len(hops) > 0 {
-		go1(hops, nil)
+		try(hops, nil)
 		return
 	}
 	if network, next, ok := hopOf(l.URI); ok {
-		go1([]hopAddr{{network, next}}, nil)
+		try([]hopAddr{{network, next}}, nil)
 		return
 	}
-	c.g.resolve(l.URI, func(hops []hopAddr, err error) { c.post(func() { go1(hops, err) }) })
+	c.g.resolve(l.URI, func(hops []hopAddr, err error) { c.post(func() { try(hops, err) }) })
 }
 
 // call sends the INVITE and starts the leg's own timers: a silent target is
@@ -316,57 +314,6 @@ func (c *Call) failed(l *leg, why failure) {
 	c.fire(offerFailed)
 }
 
-// giveUp lets an offered target go: CANCEL as soon as that is allowed, BYE if
-// it answers all the same (RFC 3261 section 9.1).
-func (c *Call) giveUp(l *leg) {
-
-	c.drop(l)
-
-	if !l.open {
-		l.State, l.Since = Over, time.Now()
-		c.reap(l)
-		return
-	}
-	l.cancel = true
-	if l.alive {
-		c.sendCancel(l)
-	}
-}
-
-// sendCancel asks a target that rings to stop. It has the INVITE's branch
-// (RFC 3261 section 9.1).
-func (c *Call) sendCancel(l *leg) {
-	if l.cancelSent || l.request == nil {
-		return
-	}
-	l.cancelSent = true
-	inv := l.request
-	req := gosip.NewRequest(gosip.CANCEL, *inv.Recipient.Clone())
-	via := *inv.Via()
-	req.AppendHeader(&via)
-	for _, h := range inv.Headers() {
-		switch longName(h.Name()) {
-		case "route", "from", "to", "call-id":
-			req.AppendHeader(gosip.NewHeader(h.Name(), h.Value()))
-		case "max-forwards":
-			hops := gosip.MaxForwardsHeader(70)
-			req.AppendHeader(&hops)
-		}
-	}
-	req.AppendHeader(&gosip.CSeqHeader{SeqNo: l.Invite, MethodName: gosip.CANCEL})
-	if c.taker != nil { // or the phone shows a missed call (RFC 3326 section 2)
-		req.AppendHeader(gosip.NewHeader("Reason", `SIP;cause=200;text="Call completed elsewhere"`))
-	} else if c.ended.Bye != nil {
-		for _, v := range getAll(c.ended.Bye, "reason") {
-			req.AppendHeader(gosip.NewHeader("Reason", v))
-		}
-	}
-	req.SetBody(nil)
-	req.SetTransport(inv.Transport())
-	req.SetDestination(inv.Destination())
-	c.send(l, req, func(edge.Response) {})
-}
-
 // reap forgets a leg that is over and has nothing outstanding.
 func (c *Call) reap(l *leg) {
 	if l.open || l == c.taker || l == c.caller {
@@ -390,59 +337,4 @@ func (c *Call) place(l *leg, network, next string) error {
 		l.Dialog.Target = c.RequestURI // the target is a next hop, not an address
 	}
 	return nil
-}
-
-// follow puts the configured targets that a 3xx names next in line; a
-// redirect to anywhere else is a refusal like any other.
-func (c *Call) follow(res *gosip.Response) {
-	if res.StatusCode < 300 || res.StatusCode > 399 {
-		return
-	}
-	s := c.g.settings.Load()
-	var next []target
-	for _, contact := range list(getAll(res, "contact")) {
-		t := s.target(parseAddress(contact).URI)
-		if (t.Desk || s.isFallback(t)) && !c.excluded(t) {
-			t.Ring = defaultRing
-			next = append(next, t)
-		}
-	}
-	c.plan = append(next, c.plan...)
-}
-
-func (s *Settings) isFallback(t target) bool {
-	for _, tier := range s.Fallback {
-		for _, name := range tier.To {
-			if s.target(name).Key == t.Key {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// tryLonger calls a target again that finds the session interval too small
-// (422, RFC 4028 section 6); false when it was given what it asks for before.
-func (c *Call) tryLonger(l *leg, res *gosip.Response) bool {
-	n, err := strconv.Atoi(strings.TrimSpace(get(res, "min-se")))
-	if err != nil || n <= l.minSE || l.cancel || l.minSE > 0 {
-		return false
-	}
-	l.minSE = n
-	req, err := c.inviteTo(l)
-	if err != nil {
-		return false
-	}
-	for _, name := range []string{"Session-Expires", "Min-SE"} {
-		for _, h := range req.Headers() {
-			if longName(h.Name()) == strings.ToLower(name) {
-				req.RemoveHeader(h.Name())
-				break
-			}
-		}
-		req.AppendHeader(gosip.NewHeader(name, itoa(n)))
-	}
-	l.request = req
-	c.send(l, req, func(r edge.Response) { c.onInviteResponse(l, r) })
-	return true
 }

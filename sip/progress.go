@@ -140,37 +140,6 @@ func (c *Call) accepted(l *leg, res *gosip.Response) {
 	c.fire(takerAnswered)
 }
 
-// acknowledge sends the ACK of a target's 2xx, with the caller's answer if
-// the offer was in the 2xx.
-func (c *Call) acknowledge(l *leg, from *gosip.Request) {
-	ack, err := l.Dialog.request("ACK", l.Invite)
-	if err != nil {
-		c.log.Warn("no ACK", zap.String("leg", l.Target), zap.Error(err))
-		return
-	}
-	c.fill(ack, from, l)
-	l.ack = ack
-	c.aim(l, ack)
-	c.g.edge.Write(ack)
-}
-
-// fill gives out the headers and the body of from, with our ports in its SDP.
-func (c *Call) fill(out, from *gosip.Request, l *leg) {
-	if from == nil {
-		out.SetBody(nil)
-		return
-	}
-	carry(from, out)
-	body := from.Body()
-	if s := sdpOf(from); s != nil {
-		body = withSDP(get(from, "content-type"), body, c.tell(l, s))
-	}
-	if len(body) == 0 {
-		body = nil
-	}
-	out.SetBody(body)
-}
-
 // bridge connects the caller with the taker who answered.
 func (c *Call) bridge() {
 	l, res := c.taker, c.answer200

@@ -154,14 +154,3 @@ func (c *Call) onRefreshed(l *leg, method string, seq uint32, r edge.Response) {
 		c.watchTimer(l)
 	}
 }
-
-// ack2xx acknowledges a 2xx to an INVITE of our own inside a dialog.
-func (c *Call) ack2xx(l *leg, seq uint32) {
-	ack, err := l.Dialog.request("ACK", seq)
-	if err != nil {
-		return
-	}
-	ack.SetBody(nil)
-	c.aim(l, ack)
-	c.g.edge.Write(ack)
-}

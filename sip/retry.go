@@ -1,0 +1,65 @@
+package sip
+
+import (
+	"strconv"
+	"strings"
+
+	gosip "github.com/emiago/sipgo/sip"
+
+	"holdline/sip/edge"
+)
+
+// follow puts the configured targets that a 3xx names next in line; a
+// redirect to anywhere else is a refusal like any other.
+func (c *Call) follow(res *gosip.Response) {
+	if res.StatusCode < 300 || res.StatusCode > 399 {
+		return
+	}
+	s := c.g.settings.Load()
+	var next []target
+	for _, contact := range list(getAll(res, "contact")) {
+		t := s.target(parseAddress(contact).URI)
+		if (t.Desk || s.isFallback(t)) && !c.excluded(t) {
+			t.Ring = defaultRing
+			next = append(next, t)
+		}
+	}
+	c.plan = append(next, c.plan...)
+}
+
+func (s *Settings) isFallback(t target) bool {
+	for _, tier := range s.Fallback {
+		for _, name := range tier.To {
+			if s.target(name).Key == t.Key {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// tryLonger calls a target again that finds the session interval too small
+// (422, RFC 4028 section 6); false when it was given what it asks for before.
+func (c *Call) tryLonger(l *leg, res *gosip.Response) bool {
+	n, err := strconv.Atoi(strings.TrimSpace(get(res, "min-se")))
+	if err != nil || n <= l.minSE || l.cancel || l.minSE > 0 {
+		return false
+	}
+	l.minSE = n
+	req, err := c.inviteTo(l)
+	if err != nil {
+		return false
+	}
+	for _, name := range []string{"Session-Expires", "Min-SE"} {
+		for _, h := range req.Headers() {
+			if longName(h.Name()) == strings.ToLower(name) {
+				req.RemoveHeader(h.Name())
+				break
+			}
+		}
+		req.AppendHeader(gosip.NewHeader(name, itoa(n)))
+	}
+	l.request = req
+	c.send(l, req, func(r edge.Response) { c.onInviteResponse(l, r) })
+	return true
+}
