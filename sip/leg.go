@@ -202,8 +202,11 @@ func (c *Call) hear(l *leg, s *session, codecs [][]media.Codec) {
 	l.Remote = strings.Join(s.lines, "\r\n") + "\r\n"
 	c.streams(l, s)
 	for i, r := range s.remotes() {
-		if i < len(codecs) && len(codecs[i]) > 0 {
+				if i < len(codecs) && len(codecs[i]) > 0 {
 			r.Codecs = codecs[i]
+		}
+		if m := s.media[i]; m.port != 0 && !s.connection(m).IsValid() {
+			s.named(&r, m, l.Peer) // a host name: its media is where its signalling is
 		}
 		c.media.SetRemote(l.ID, i, r)
 	}

@@ -213,6 +213,19 @@ func (s *session) remotes() []media.Remote {
 	return out
 }
 
+// named fills in a remote whose connection line has a host name that nobody
+// has time to look up now: the address its signalling comes from.
+func (s *session) named(r *media.Remote, m mline, peer string) {
+	at, err := netip.ParseAddrPort(peer)
+	if err != nil {
+		return
+	}
+	addr := at.Addr().Unmap()
+	d := s.direction(m)
+	r.RTP, r.RTCP = netip.AddrPortFrom(addr, uint16(m.port)), s.rtcpOf(m, addr, r.Mux)
+	r.Muted = d == "sendonly" || d == "inactive"
+}
+
 // rtcpOf is where RTCP goes: the RTP port with mux, a=rtcp (RFC 3605), or the next port.
 func (s *session) rtcpOf(m mline, addr netip.Addr, mux bool) netip.AddrPort {
 	if mux {

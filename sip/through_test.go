@@ -545,3 +545,16 @@ func TestLossyNetwork(t *testing.T) {
 		})
 	}
 }
+
+// A host name where an address is usual: media goes where signalling comes from.
+func TestSessionWithAHostName(t *testing.T) {
+	inWorld(t, usualSettings(), []string{"caller", "pos-1"}, func(w *world) {
+		caller := w.calls("caller", func(v *phone.Invite) {
+			v.Body = []byte(strings.Replace(string(sdp("caller")), "c=IN IP4 10.0.0.1", "c=IN IP4 phone.example", 1))
+		})
+		w.answers("pos-1")
+		if r := w.media.of(caller.ID()).legs[media.Caller][0]; r.RTP.String() != "10.0.0.1:4000" || r.Muted {
+			t.Errorf("media goes to %+v", r)
+		}
+	})
+}
