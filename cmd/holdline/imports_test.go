@@ -85,5 +85,6 @@ func checkImports(t *testing.T, name, path string) {
 // playsPhones is where phones are played that talk to the guard from outside:
 // their messages are sipgo's.
 func playsPhones(name string) bool {
-	return strings.HasPrefix(name, "cmd/holdline/demo/") || strings.HasPrefix(name, "cmd/holdline/e2e/")
+	return strings.HasPrefix(name, "cmd/holdline/demo/") || strings.HasPrefix(name, "cmd/holdline/e2e/") ||
+		strings.HasPrefix(name, "cmd/holdline/bench/")
 }

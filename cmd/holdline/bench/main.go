@@ -1,0 +1,163 @@
+// Command bench measures Holdline beside what would otherwise stand in its
+// place, in one run and on the same calls: Kamailio and a minimal B2BUA for
+// signalling, rtpengine and a bare relay for media. What is not installed is
+// named and left out. See docs/performance.md.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// bench is one run.
+type bench struct {
+	dir      string // for configurations, journals and recordings
+	program  string // the holdline binary
+	profile  string
+	profiles int
+	factor   float64 // of the lengths of all measurements
+	plot     string
+}
+
+// part is one kind of measurement.
+type part struct {
+	name, title string
+	run         func(*bench) error
+}
+
+func parts() []part {
+	return []part{
+		{"signalling", "Processor time of a call", (*bench).signalling},
+		{"rate", "Highest rate", (*bench).highestRate},
+		{"memory", "Memory of a held call", (*bench).memory},
+		{"media", "Media", (*bench).media},
+		{"release", "A release", (*bench).release},
+		{"mass", "A mass release", (*bench).mass},
+		{"growth", "Growth", (*bench).growth},
+		{"peak", "New York's design peak", (*bench).peak},
+	}
+}
+
+func run(args []string) error {
+	if len(args) > 0 { // the elements that this program plays itself
+		switch args[0] {
+		case "b2bua":
+			return runB2BUA()
+		case "relay":
+			return runRelay(args[1:])
+		case "node":
+			if len(args) == 3 {
+				return runNode(args[1], args[2])
+			}
+		}
+	}
+	var names []string
+	for _, p := range parts() {
+		names = append(names, p.name)
+	}
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	b := &bench{}
+	scratch := flags.String("dir", "", "where journals and recordings are written during the run; the temporary folder when left out")
+	flags.Float64Var(&b.factor, "length", 1, "factor on the length of every measurement")
+	flags.StringVar(&b.profile, "profile", "", "write CPU profiles of Holdline to FILE.1, FILE.2 ... and heap profiles beside them")
+	flags.StringVar(&b.plot, "plot", "", "write the plot of growth to this SVG file")
+	flags.Usage = func() {
+		fmt.Fprintf(flags.Output(), "usage: bench [flags] [part...]\nparts: %s\n", strings.Join(names, ", "))
+		flags.PrintDefaults()
+	}
+	if err := flags.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return nil
+		}
+		return err
+	}
+	wanted := map[string]bool{}
+	for _, a := range flags.Args() {
+		if !contains(names, a) {
+			return fmt.Errorf("there is no part %q; there are: %s", a, strings.Join(names, ", "))
+		}
+		wanted[a] = true
+	}
+	var err error
+	if b.dir, err = os.MkdirTemp(*scratch, "holdline-bench-"); err != nil {
+		return fmt.Errorf("making the scratch folder: %w", err)
+	}
+	defer os.RemoveAll(b.dir)
+	if b.profile != "" {
+		if b.profile, err = filepath.Abs(b.profile); err != nil {
+			return err
+		}
+	}
+	raiseLimits()
+	if err := b.build(); err != nil {
+		return err
+	}
+	fmt.Println(machine())
+	for _, p := range parts() {
+		if len(wanted) > 0 && !wanted[p.name] {
+			continue
+		}
+		began := time.Now()
+		fmt.Printf("\n## %s\n\n", p.title)
+		if err := p.run(b); err != nil {
+			return fmt.Errorf("%s: %w", p.name, err)
+		}
+		fmt.Printf("\n(%s took %.0f s)\n", p.name, time.Since(began).Seconds())
+	}
+	return nil
+}
+
+func contains(list []string, s string) bool {
+	for _, x := range list {
+		if x == s {
+			return true
+		}
+	}
+	return false
+}
+
+// build makes the binary that is measured.
+func (b *bench) build() error {
+	b.program = filepath.Join(b.dir, "holdline")
+	cmd := exec.Command("go", "build", "-trimpath", "-o", b.program, "holdline/cmd/holdline") //nolint:noctx // as long as it takes
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("building holdline: %w\n%s", err, out)
+	}
+	return nil
+}
+
+// raiseLimits lets this process and the elements open as many files as may be:
+// each media port is one.
+func raiseLimits() {
+	for _, n := range []uint64{200_000, 65_536} {
+		if unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: n, Max: n}) == nil {
+			return
+		}
+	}
+	var lim unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &lim) == nil {
+		lim.Cur = lim.Max
+		_ = unix.Setrlimit(unix.RLIMIT_NOFILE, &lim) // what cannot be raised shows as ports that are missing
+	}
+}
+
+// seconds is the length of a measurement.
+func (b *bench) seconds(n float64) time.Duration {
+	return time.Duration(n * b.factor * float64(time.Second))
+}
