@@ -202,7 +202,7 @@ func (c *Call) hear(l *leg, s *session, codecs [][]media.Codec) {
 	l.Remote = strings.Join(s.lines, "\r\n") + "\r\n"
 	c.streams(l, s)
 	for i, r := range s.remotes() {
-				if i < len(codecs) && len(codecs[i]) > 0 {
+		if i < len(codecs) && len(codecs[i]) > 0 {
 			r.Codecs = codecs[i]
 		}
 		if m := s.media[i]; m.port != 0 && !s.connection(m).IsValid() {
