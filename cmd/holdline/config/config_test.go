@@ -87,6 +87,8 @@ func TestAcceptedForms(t *testing.T) {
 	}{
 		"numbers stay words":     {"node: 5045551000", func(c *Config) (any, any) { return c.Node, "5045551000" }},
 		"two media addresses":    {"media: {address: [192.0.2.1, '2001:db8::1']}", func(c *Config) (any, any) { return len(c.Media.Address), 2 }},
+		"unquoted listener":      {"sip: {listen: [udp://127.0.0.1:5060]}", func(c *Config) (any, any) { return c.SIP.Listen[0].String(), "udp://127.0.0.1:5060" }},
+		"unquoted codes":         {"intake: {trust: [10.0.0.0/8], dtmf: {'#9': disposition=test}}", func(c *Config) (any, any) { return c.Intake.DTMF["#9"], "disposition=test" }},
 		"ipv6 listener":          {"sip: {listen: ['udp://[::1]:5060']}", func(c *Config) (any, any) { return c.SIP.Listen[0].String(), "udp://[::1]:5060" }},
 		"single trusted address": {"sip: {trust: [10.1.2.3]}", func(c *Config) (any, any) { return c.SIP.Trust[0].String(), "10.1.2.3/32" }},
 		"codes replaced":         {"intake: {dtmf: {'#9': incident}}", func(c *Config) (any, any) { return len(c.Intake.DTMF), 1 }},

@@ -365,9 +365,32 @@ func (d *decoder) literal(node ast.Node, path string) (string, bool) {
 	case ast.ScalarNode:
 		return n.GetToken().Value, true
 	default:
+		if s, ok := glued(n); ok {
+			return s, true
+		}
 		d.refuse(path, start(n), "%s must be a single value, not %s", path, describe(n))
 	}
 	return "", false
+}
+
+// glued returns the text of a single value with a colon in it. YAML makes a
+// mapping only of a colon that a space follows (YAML 1.2 section 7.3.3), but
+// the parser takes {to: [sip:b@10.0.0.1]} for one too.
+func glued(node ast.Node) (string, bool) {
+	n, ok := node.(*ast.MappingNode)
+	if !ok || len(n.Values) != 1 || n.IsFlowStyle && n.GetToken().Value == "{" {
+		return "", false
+	}
+	kv := n.Values[0]
+	value, ok := kv.Value.(ast.ScalarNode)
+	if !ok || kv.Start == nil {
+		return "", false
+	}
+	key, v, colon := kv.Key.GetToken(), value.GetToken(), kv.Start.Position.Offset
+	if key.Position.Offset+len([]rune(key.Value)) != colon || v.Position.Offset != colon+1 {
+		return "", false
+	}
+	return key.Value + ":" + v.Value, true
 }
 
 // describe names the shape of a node in a message.
