@@ -23,6 +23,7 @@ func (c *Call) onBye(l *leg, req *gosip.Request, tx *gosip.ServerTx) {
 		c.fire(callerLeft)
 	case l == c.taker && c.State == Bridged:
 		c.headerMarks(l, req)
+		l.byeSeen = true
 		c.pending = &release{leg: l, bye: &held{req, tx}, how: "bye"}
 		c.fire(releaseRequested)
 	case l.Left != "" && l.State == Confirmed:
@@ -30,8 +31,24 @@ func (c *Call) onBye(l *leg, req *gosip.Request, tx *gosip.ServerTx) {
 	case l.open && !l.cancel:
 		l.held = &held{req, tx} // it overtook the 2xx it follows
 	default:
+		c.crossed(l, req)
 		c.ok(req, tx)
 	}
+}
+
+// crossed keeps the BYE of a taker that came after the caller's own, or after
+// ours: it changes nothing, and is evidence all the same.
+func (c *Call) crossed(l *leg, req *gosip.Request) {
+	if l.Role != RoleTaker || l.byeSeen || !c.guardedKind() {
+		return
+	}
+	l.byeSeen = true
+	r := &release{leg: l, bye: &held{req: req}, how: "bye"}
+	r.data = c.releaseFacts(r, time.Now())
+	c.record("release.requested", r.data)
+	c.record("release.allowed", c.verdictData(r, policy.Verdict{
+		Decision: policy.Allow, Rule: "call-over", Why: "the leg was already over when this BYE came",
+	}))
 }
 
 // ok answers 200.

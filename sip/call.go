@@ -90,7 +90,10 @@ type Call struct {
 	retry     *time.Timer
 	linger    *time.Timer
 	mediaOver bool
-	done      bool
+	quiet     bool      // nothing crosses the end of the call any more
+	escalated time.Time // the last time a supervisor was told that nobody answers
+
+	done bool
 }
 
 // inbox holds what a call has still to do, in order. It grows as needed:

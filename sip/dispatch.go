@@ -224,7 +224,11 @@ func (c *Call) onRequest(req *gosip.Request, tx *gosip.ServerTx) {
 func (c *Call) legOf(req *gosip.Request) *leg {
 	local, remote := tag(get(req, "to")), tag(get(req, "from"))
 	if local != "" {
-		return c.legs[local]
+		l := c.legs[local]
+		if l != nil && l.State == Confirmed && l.Dialog.RemoteTag != "" && l.Dialog.RemoteTag != remote {
+			return nil // our tag, but not its dialog (RFC 3261 section 12.2.2)
+		}
+		return l
 	}
 	for _, l := range c.legs {
 		if l.Dialog.RemoteTag == remote {

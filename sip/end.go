@@ -52,6 +52,7 @@ func (c *Call) finish() {
 	c.log.Info("call ended", zap.String("by", by), zap.String("reason", c.ended.Reason),
 		zap.Duration("duration", time.Since(c.Started)), zap.Int("rescues", c.Rescues))
 	c.closeMedia()
+	c.after(crossing, func() { c.quiet = true; c.settled() })
 	c.linger = c.after(64*t1+8*time.Second, func() { c.done = true })
 	c.settled()
 }
@@ -81,6 +82,9 @@ func (c *Call) endCaller(by string) {
 	c.caller.Since = time.Now()
 }
 
+// crossing is how long a call that is over still takes what crossed its end.
+const crossing = time.Second
+
 // answered tells whether the caller got a 2xx.
 func (c *Call) answered() bool { return !c.Answered.IsZero() }
 
@@ -93,7 +97,7 @@ func (c *Call) closeMedia() {
 // settled ends the goroutine when nothing is outstanding: no INVITE without a
 // final answer, no unacknowledged 2xx, media closed.
 func (c *Call) settled() {
-	if c.State != Ended || !c.mediaOver {
+	if c.State != Ended || !c.mediaOver || !c.quiet {
 		return
 	}
 	for _, l := range c.legs {

@@ -65,6 +65,7 @@ type leg struct {
 	hasMedia   bool           // it has a media leg
 	request    *gosip.Request // its INVITE, for CANCEL
 	ack        *gosip.Request // of its 2xx, to be sent again
+	byeSeen    bool           // its BYE is in the journal
 	alive      bool           // any response came
 	open       bool           // its INVITE has no final answer yet
 	cancel     bool           // given up: CANCEL is sent, or due with the first provisional

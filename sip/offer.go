@@ -88,11 +88,11 @@ func (c *Call) nextTier() bool {
 	tiers := c.tiers()
 	c.Place.Tier++
 	if c.Place.Tier >= len(tiers) {
-		return c.nextRound()
+		return c.nextRound(tiers)
 	}
 	tier := tiers[c.Place.Tier]
-	if c.State == Waiting && c.Place.Tier > 0 && c.Place.Offered > 0 {
-		c.escalate(tier)
+	if c.State == Waiting && c.Place.Tier > 0 {
+		c.escalate(tier, "nobody in the tier before has answered; the caller still waits")
 	}
 	targets := c.candidates(tier)
 	c.plan = targets
@@ -106,7 +106,7 @@ func (c *Call) nextTier() bool {
 }
 
 // nextRound begins again with the first tier, as long as the caller waits.
-func (c *Call) nextRound() bool {
+func (c *Call) nextRound(tiers []Tier) bool {
 	if c.State == Offering {
 		if c.Place.Offered == 0 {
 			c.recordUnoffered()
@@ -124,6 +124,9 @@ func (c *Call) nextRound() bool {
 	}
 	c.Place.Round++
 	c.Place.Tier = -1
+	if len(tiers) > 0 {
+		c.escalate(tiers[0], "nobody in the whole queue has answered; it begins again, and the caller still waits")
+	}
 	if c.Place.Offered > 0 && time.Since(c.Place.Began) >= roundTime {
 		return true
 	}

@@ -162,6 +162,7 @@ func (c *Call) transferFailed(why failure) {
 
 // leftAfterTransfer takes the BYE of a transferor whose transfer succeeded.
 func (c *Call) leftAfterTransfer(l *leg, req *gosip.Request, tx *gosip.ServerTx) {
+	l.byeSeen = true
 	r := &release{leg: l, bye: &held{req, tx}, how: "bye"}
 	r.data = c.releaseFacts(r, time.Now())
 	f := c.facts(r, time.Now())

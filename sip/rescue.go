@@ -184,7 +184,14 @@ func (c *Call) resume(gone *leg) {
 func (c *Call) fitCaller(l *leg, answer *session) {
 	codecs := answer.remotes()
 	for i, use := range c.InUse {
-		if i >= len(codecs) || len(use) == 0 || codecs[i].RTP.Port() == 0 {
+		if i >= len(codecs) || codecs[i].RTP.Port() == 0 {
+			continue
+		}
+		if codecs[i].Secure { // new keys: what the caller has fits the taker who left
+			c.reinviteCaller(answer)
+			return
+		}
+		if len(use) == 0 {
 			continue
 		}
 		if len(negotiated(use, codecs[i].Codecs)) == 0 && !(g711(use) && g711(codecs[i].Codecs)) {
@@ -244,11 +251,18 @@ func (c *Call) alert(v policy.Verdict, r *release) entry {
 	})
 }
 
-// escalate tells a supervisor that a tier did not answer.
-func (c *Call) escalate(tier Tier) {
+// escalateEvery is how often a supervisor is told of one caller, once the
+// first round is over: targets that refuse at once must not make a storm.
+const escalateEvery = 30 * time.Second
+
+// escalate tells a supervisor that nobody answers.
+func (c *Call) escalate(tier Tier, why string) {
+	if c.Place.Round > 1 && time.Since(c.escalated) < escalateEvery {
+		return
+	}
+	c.escalated = time.Now()
 	c.record("alert.raised", alertData{
-		ID: newToken(), Cause: "escalation", Tier: c.Place.Tier + 1, Round: c.Place.Round + 1,
-		Targets: tier.To, WaitingMS: time.Since(c.WaitingFrom).Milliseconds(),
-		Why: "nobody in the tier before has answered; the caller still waits", After: c.alertID,
+		ID: newToken(), Cause: "escalation", Tier: max(c.Place.Tier, 0) + 1, Round: c.Place.Round + 1,
+		Targets: tier.To, WaitingMS: time.Since(c.WaitingFrom).Milliseconds(), Why: why, After: c.alertID,
 	})
 }

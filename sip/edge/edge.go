@@ -78,6 +78,7 @@ type Edge struct {
 	tpl      *gosip.TransportLayer
 	txl      *gosip.TransactionLayer
 	outbound *dialled // connections that we opened
+	acks     *acks
 
 	// parse is held from the moment a message is handed to the parser until
 	// it is parsed, so that current is known to be its bytes. Parsing is
@@ -120,7 +121,7 @@ func New(o Options) (*Edge, error) {
 		o.Stray = func(*gosip.Response) {}
 	}
 	setLimits()
-	e := &Edge{opts: o, log: o.Log, tcp: map[*tcpConn]struct{}{}}
+	e := &Edge{opts: o, log: o.Log, tcp: map[*tcpConn]struct{}{}, acks: newAcks()}
 	// sipgo logs whole messages when it cannot parse them, and each odd
 	// transaction as an error: that is our debug level.
 	slogger := slog.New(zapslog.NewHandler(demote{o.Log.Core()}))

@@ -128,6 +128,7 @@ func (e *Edge) pump(tx *gosip.ClientTx, sink func(Response)) {
 	for {
 		select {
 		case res := <-tx.Responses():
+			e.acks.keep(tx.Origin(), res)
 			sink(Response{Response: res})
 			if res.StatusCode >= 200 {
 				return

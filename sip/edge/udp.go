@@ -54,6 +54,13 @@ func (c *packetConn) ReadFrom(b []byte) (int, net.Addr, error) {
 			continue
 		}
 		from = net.UDPAddrFromAddrPort(source)
+		if ack, repeated := c.edge.acks.again(data); repeated {
+			if ack != nil {
+				c.PacketConn.WriteTo(ack, from)
+			}
+			continue
+		}
+
 		c.pending, c.from = &Arrival{
 			Raw: bytes.Clone(data), At: time.Now(), Transport: "UDP",
 			Source: source.String(), Local: c.local,
