@@ -119,6 +119,7 @@ func (g *Guard) Reload(s Settings) error {
 	if s.IntakeHeader == "" {
 		s.IntakeHeader = "Holdline-Intake"
 	}
+	s.index()
 	g.settings.Store(&s)
 	if g.edge != nil {
 		g.watcher.start()

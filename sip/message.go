@@ -28,11 +28,21 @@ func longName(name string) string {
 	return n
 }
 
+// isNamed tells whether a header has a long lower-case name. It is asked for
+// every header of every message, and so makes no new strings.
+func isNamed(h gosip.Header, long string) bool {
+	n := h.Name()
+	if len(n) == 1 {
+		return longName(n) == long
+	}
+	return len(n) == len(long) && strings.EqualFold(n, long)
+}
+
 // get returns the first value of a header by its long lower-case name, as the
 // text it has on the wire; "" if the message has none.
 func get(msg gosip.Message, name string) string {
 	for _, h := range headersOf(msg) {
-		if longName(h.Name()) == name {
+		if isNamed(h, name) {
 			return h.Value()
 		}
 	}
@@ -43,7 +53,7 @@ func get(msg gosip.Message, name string) string {
 func getAll(msg gosip.Message, name string) []string {
 	var out []string
 	for _, h := range headersOf(msg) {
-		if longName(h.Name()) == name {
+		if isNamed(h, name) {
 			out = append(out, h.Value())
 		}
 	}

@@ -53,6 +53,8 @@ type Settings struct {
 	NAT           []netip.Prefix // networks whose peers are answered where they sent from, whatever their Contact says
 	PersonalData  bool           // numbers and names may appear in the log at info level
 	Judge         func(policy.Facts) policy.Verdict
+
+	desks map[string]int // index of Positions by id and by desk key, see index
 }
 
 // Position is one call-taking desk.

@@ -2,6 +2,7 @@ package sip
 
 import (
 	"net"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,12 +26,27 @@ type target struct {
 // target resolves a name of the configuration: a position id or a SIP URI. A
 // URI that is a position's is that position.
 func (s *Settings) target(name string) target {
-	for _, p := range s.Positions {
-		if p.ID == name || deskKey(p.URI) == deskKey(name) {
-			return target{Name: p.ID, URI: p.URI, Key: p.ID, Agent: p.Agent, Limit: max(p.Calls, 1), Desk: true}
+	key := deskKey(name)
+	at := -1
+	for _, n := range []string{name, key} {
+		if i, ok := s.desks[n]; ok && (at < 0 || i < at) {
+			at = i
 		}
 	}
-	return target{Name: name, URI: name, Key: deskKey(name)}
+	if at < 0 {
+		return target{Name: name, URI: name, Key: key}
+	}
+	p := s.Positions[at]
+	return target{Name: p.ID, URI: p.URI, Key: p.ID, Agent: p.Agent, Limit: max(p.Calls, 1), Desk: true}
+}
+
+// index makes positions found by id and by address at once: every call asks
+// for several, and a large centre has hundreds.
+func (s *Settings) index() {
+	s.desks = make(map[string]int, 2*len(s.Positions))
+	for i, p := range slices.Backward(s.Positions) { // the first of several wins
+		s.desks[deskKey(p.URI)], s.desks[p.ID] = i, i
+	}
 }
 
 // deskKey is user@host:port of a URI in lower-case host: two spellings of one

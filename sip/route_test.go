@@ -39,6 +39,7 @@ func TestDeskKeyKnowsOneTargetByTwoSpellings(t *testing.T) {
 		t.Errorf("%s and %s", a, b)
 	}
 	s := Settings{Positions: []Position{{ID: "pos-1", URI: "sip:pos-1@127.0.0.1:5071"}}}
+	s.index()
 	if got := s.target("sip:pos-1@127.0.0.1:5071;transport=tcp"); got.Key != "pos-1" || got.Limit != 1 {
 		t.Errorf("a position by its URI is %+v", got)
 	}

@@ -49,8 +49,7 @@ type load struct {
 	hub       *hub // sends and receives it; nil: nobody does
 	started   atomic.Int64
 
-	// onRescue, if set, is called for the second taker's INVITE instead of
-	// answering it at once.
+	ring time.Duration // before the fallback target answers, so that the caller hears the prompt
 	talk time.Duration // between a rescue's answer and the caller's BYE; 0: the caller stays
 
 	answered, ended, failed, resent, rescued atomic.Int64
@@ -373,19 +372,29 @@ func (l *load) invited(i, which int, msg []byte, at int64) {
 		port = fallbackPort
 	}
 	tag, contact := "taker"+strconv.Itoa(which), fmt.Sprintf("sip:taker@127.0.0.1:%d", port)
-	if l.hub != nil {
-		l.hub.add(i, takers, audioPort(msg))
-	}
 	conn := l.takers[which]
 	l.send(conn, reply(msg, "180 Ringing", tag, contact, ""))
 	ok := reply(msg, "200 OK", tag, contact, l.offer(takers))
-	l.send(conn, ok)
-	l.repeat(c, func() bool { return s.acked == 0 }, func() { l.send(conn, ok) })
-	if which == secondTaker {
-		l.rescued.Add(1)
-		if l.talk > 0 {
-			l.after(l.talk, func() { l.hangUp(i) })
-		}
+	answer := func() {
+		l.send(conn, ok)
+		l.repeat(c, func() bool { return s.acked == 0 }, func() { l.send(conn, ok) })
+	}
+	if which == firstTaker {
+		l.media(i, s.invite)
+		answer()
+		return
+	}
+	l.rescued.Add(1)
+	l.after(l.ring, func() { l.media(i, s.invite); answer() })
+	if l.talk > 0 {
+		l.after(l.ring+l.talk, func() { l.hangUp(i) })
+	}
+}
+
+// media starts what a taker says.
+func (l *load) media(i int, invite []byte) {
+	if l.hub != nil {
+		l.hub.add(i, takers, audioPort(invite))
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/pprof"
 	"syscall"
 	"time"
@@ -32,6 +33,8 @@ func runNode(file, profile string) error {
 	}
 	stop := make(chan os.Signal, 2)
 	signal.Notify(stop, syscall.SIGTERM, syscall.SIGUSR1)
+	ballast := make([]byte, 32<<20) // as serve has it
+	defer runtime.KeepAlive(ballast)
 	n, err := node.Start(node.Options{Config: cfg, Version: "bench", Log: log})
 	if err != nil {
 		return err

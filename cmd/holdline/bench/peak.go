@@ -21,7 +21,7 @@ func (b *bench) peak() error {
 		return err
 	}
 	defer h.close()
-	h.talk = 5 * time.Second
+	h.ring, h.talk = 2*time.Second, 5*time.Second
 	time.Sleep(2 * time.Second)
 	before := e.cpu()
 	began := time.Now()

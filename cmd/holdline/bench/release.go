@@ -82,14 +82,14 @@ func (b *bench) releases(e *element, beside, n int) (rescues, error) {
 		return rescues{}, err
 	}
 	defer h.close()
-	h.talk = 300 * time.Millisecond
+	h.ring, h.talk = 200*time.Millisecond, 200*time.Millisecond
 	pace(n, 20, func(k int) {
 		i := beside + k
 		h.start(i)
 		h.after(300*time.Millisecond, func() { h.release(i) })
 	})
 	wait(3*time.Second, func() bool { return int(h.rescued.Load()) >= n })
-	time.Sleep(600 * time.Millisecond)
+	time.Sleep(700 * time.Millisecond)
 	return h.collect(beside, beside+n), nil
 }
 
@@ -105,6 +105,7 @@ func (b *bench) mass() error {
 		return err
 	}
 	defer h.close()
+	h.ring = 500 * time.Millisecond
 	time.Sleep(500 * time.Millisecond)
 	pace(n, n/0.9, h.release)
 	wait(5*time.Second, func() bool { return h.rescued.Load() >= n })
