@@ -168,6 +168,9 @@ func TestByeFromBothSidesAtOnce(t *testing.T) {
 		if e := last[endData](w, caller.ID(), "call.ended"); e.By != "caller" {
 			t.Errorf("ended by %s", e.By)
 		}
+		if d := last[releaseData](w, caller.ID(), "release.requested"); d.Bye == nil || d.Bye.Source != hosts["pos-1"] {
+			t.Errorf("the position's BYE is not in the journal: %+v", d)
+		}
 		if n := w.phone("fallback").Count(false, "INVITE"); n > 0 && w.phone("fallback").Count(false, "CANCEL") == 0 {
 			t.Errorf("the fallback target still rings\n%s", w.ladder())
 		}
@@ -449,5 +452,64 @@ func TestForcedRelease(t *testing.T) {
 			t.Errorf("call.ended has %+v", e)
 		}
 		w.nothingLeft()
+	})
+}
+
+// Our tag with somebody else's beside it is no dialog of ours.
+func TestByeWithTheWrongTagIsNobodys(t *testing.T) {
+	inWorld(t, usualSettings(), []string{"caller", "pos-1", "fallback"}, func(w *world) {
+		caller := w.calls("caller")
+		pos := w.answers("pos-1")
+		bye := "BYE sip:x@10.0.0.9 SIP/2.0\nVia: SIP/2.0/UDP 10.0.0.1:5060;branch=z9hG4bKwrong\nMax-Forwards: 70\nFrom: <urn:service:sos>;tag=forged\nTo: " +
+			get(pos.Invite, "from") + "\nCall-ID: " + caller.ID() + "\nCSeq: 9 BYE\nContent-Length: 0\n\n"
+		if got := w.raw(bye); got != 481 {
+			t.Errorf("answered %d, want 481", got)
+		}
+		w.up(pos, "pos-1")
+		w.hears(caller, "leg 1")
+	})
+}
+
+// Nobody in the queue is there: the caller waits, and the supervisor is told
+// of it, again and again but not in a storm.
+func TestEscalationsAreTold(t *testing.T) {
+	inWorld(t, usualSettings(), []string{"caller", "pos-1", "fallback"}, func(w *world) {
+		caller := w.calls("caller")
+		w.phone("fallback").SetDeaf(true)
+		w.hangsUp(w.answers("pos-1"))
+		w.pass(5 * time.Minute)
+		alerts := 0
+		for _, e := range w.journal.all() {
+			if d, ok := e.Data.(alertData); ok && d.Cause == "escalation" {
+				alerts++
+			}
+		}
+		if alerts < 8 || alerts > 13 {
+			t.Errorf("%d escalations in five minutes", alerts)
+		}
+		w.up(caller, "caller")
+		w.hears(caller, "prompt")
+	})
+}
+
+// The keys of an encrypted call are the next taker's: the caller is told them.
+func TestRescueOfAnEncryptedCall(t *testing.T) {
+	secure := func(name, key string) []byte {
+		return []byte(strings.Replace(string(sdp(name)), "RTP/AVP", "RTP/SAVP", 1) + "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:" + key + "\r\n")
+	}
+	inWorld(t, usualSettings(), []string{"caller", "pos-1", "fallback"}, func(w *world) {
+		caller := w.calls("caller", func(v *phone.Invite) { v.Body = secure("caller", "callerkey") })
+		pos := w.rings("pos-1")
+		w.must(pos.Answer(secure("pos-1", "firstkey")))
+		w.must(pos.WaitAck(w.ctx))
+		w.settle()
+		w.hangsUp(pos)
+		taker := w.rings("fallback")
+		w.must(taker.Answer(secure("fallback", "secondkey")))
+		w.must(taker.WaitAck(w.ctx))
+		w.settle()
+		if !strings.Contains(string(caller.RemoteSDP()), "inline:secondkey") {
+			t.Errorf("the caller's keys are\n%s\n%s", caller.RemoteSDP(), w.ladder())
+		}
 	})
 }

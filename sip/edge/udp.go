@@ -22,6 +22,9 @@ func (e *Edge) ServeUDP(pc net.PacketConn) netip.AddrPort {
 	return addr
 }
 
+// closeGrace is how long a closed socket is still known to the library.
+const closeGrace = 50 * time.Millisecond
+
 // packetConn is the socket as sipgo's reader sees it: only messages that are
 // worth parsing come out of it.
 type packetConn struct {
@@ -44,6 +47,10 @@ func (c *packetConn) ReadFrom(b []byte) (int, net.Addr, error) {
 		n, from, err := c.PacketConn.ReadFrom(b)
 		if err != nil {
 			if errors.Is(err, net.ErrClosed) || c.edge.isClosed() {
+				// When this returns the library forgets the socket, and would
+				// open one of its own for a request that it is still handing
+				// out in a goroutine that nobody can wait for.
+				time.Sleep(closeGrace)
 				return 0, nil, net.ErrClosed
 			}
 			continue // an ICMP error of an earlier send: says nothing of this socket
