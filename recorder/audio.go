@@ -94,6 +94,7 @@ type Audio struct {
 	mu       sync.Mutex
 	taps     []*Tap
 	active   map[uint32]*recording // started and not yet closed
+	paths    map[string]bool       // of active
 	commands []func(*recorderLoop)
 	next     uint32
 	closed   bool
@@ -129,7 +130,7 @@ func OpenAudio(opts AudioOptions) (*Audio, []Repaired, error) {
 		opts: opts, log: opts.Log,
 		full: make(chan *block, opts.Blocks), free: make(chan *block, opts.Blocks),
 		wake: make(chan struct{}, 1), quit: make(chan struct{}), ended: make(chan struct{}),
-		active: make(map[uint32]*recording), ledger: ledger,
+		active: make(map[uint32]*recording), paths: make(map[string]bool), ledger: ledger,
 	}
 	for i := range 256 {
 		a.conv[0][i] = g711.Alaw2UlawFrame(uint8(i))
@@ -181,7 +182,7 @@ func (a *Audio) Start(call string, at time.Time) (rec uint32, path string, err e
 		return 0, "", errors.New("starting a recording: the recorder is closed")
 	}
 	path = recordingPath(a.opts.Dir, call, at)
-	for a.inUse(path) {
+	for a.paths[path] {
 		at = at.Add(time.Microsecond)
 		path = recordingPath(a.opts.Dir, call, at)
 	}
@@ -190,18 +191,9 @@ func (a *Audio) Start(call string, at time.Time) (rec uint32, path string, err e
 		a.next++
 	}
 	r := &recording{id: a.next, call: call, path: path, began: at}
-	a.active[r.id] = r
+	a.active[r.id], a.paths[path] = r, true
 	a.command(func(l *recorderLoop) { l.start(r) })
 	return r.id, path, nil
-}
-
-func (a *Audio) inUse(path string) bool {
-	for _, r := range a.active {
-		if r.path == path {
-			return true
-		}
-	}
-	return false
 }
 
 // Mark names a moment of a recording, such as a change of takers. It becomes a

@@ -73,6 +73,7 @@ func (c *closer) close(r *recording, sync bool) {
 	defer func() {
 		c.a.mu.Lock()
 		delete(c.a.active, r.id)
+		delete(c.a.paths, r.path)
 		c.a.lost += r.late
 		c.a.mu.Unlock()
 		if r.done != nil {

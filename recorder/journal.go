@@ -17,7 +17,7 @@ const (
 	defaultMaxBytes     = 512 << 20
 	checkpointEvery     = time.Second
 	checkpointRecords   = 10_000
-	linger              = 10 * time.Millisecond // an Append waits this long for company
+	linger              = 25 * time.Millisecond // an Append waits this long for company
 	eager               = 256                   // this many waiting records are company enough
 	maxBatch            = 4096
 	paceEvery           = 2 * time.Millisecond // between commits, in the long run
@@ -193,7 +193,7 @@ func newJournal(opts JournalOptions) *Journal {
 }
 
 // Append records entries, in this order, and returns at once. They reach the
-// disk within some ten milliseconds, or as soon as it works again.
+// disk within some tens of milliseconds, or as soon as it works again.
 func (j *Journal) Append(entries ...Entry) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
