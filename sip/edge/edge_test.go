@@ -126,6 +126,31 @@ func TestTCPBadMessageCostsNothingElse(t *testing.T) {
 	<-got
 }
 
+// A stream has no end of a message but its Content-Length (RFC 3261 section
+// 18.3). One without must cost nobody else anything, on any transport.
+func TestTCPWithoutContentLengthCostsNothingElse(t *testing.T) {
+	e, addr, got := server(t, "tcp://127.0.0.1:0")
+	udp, err := e.Listen("udp://127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	bad := dial(t, "tcp", addr)
+	fmt.Fprint(bad, strings.Replace(message("OPTIONS", "TCP", ""), "Content-Length: 0\r\n", "", 1))
+	if s := status(t, bufio.NewReader(bad)); !strings.HasPrefix(s, "SIP/2.0 400") {
+		t.Fatalf("answered %q, want 400", s)
+	}
+	bad.Close()
+	fmt.Fprint(dial(t, "udp", udp), message("INFO", "UDP", ""))
+	select {
+	case req := <-got:
+		if req.Method != "INFO" {
+			t.Fatalf("got %s", req.Method)
+		}
+	case <-time.After(5 * time.Second):
+		t.Fatal("nothing is served any more")
+	}
+}
+
 func TestTCPTooLarge(t *testing.T) {
 	_, addr, _ := server(t, "tcp://127.0.0.1:0")
 	c := dial(t, "tcp", addr)

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	gosip "github.com/emiago/sipgo/sip"
@@ -81,8 +82,8 @@ type tcpConn struct {
 	net.Conn
 	edge          *Edge
 	r             *bufio.Reader
-	rest          []byte // of a message that did not fit the reader's buffer
-	pending       *Arrival
+	rest          []byte                  // of a message that did not fit the reader's buffer
+	pending       atomic.Pointer[Arrival] // handed to the parser, not settled yet
 	out           chan []byte
 	started       sync.Once
 	reading       chan struct{} // closed when sipgo's reader runs, and so its pool knows us
@@ -100,10 +101,7 @@ func (c *tcpConn) Read(b []byte) (int, error) {
 		c.rest = c.rest[n:]
 		return n, nil
 	}
-	if a := c.pending; a != nil {
-		c.pending = nil
-		c.edge.settle(a, c.enqueue)
-	}
+	c.settle()
 	for {
 		raw, err := c.next()
 		if err != nil {
@@ -118,25 +116,39 @@ func (c *tcpConn) Read(b []byte) (int, error) {
 			c.enqueue(reject(raw, 400, "Bad Request"))
 			continue
 		}
-		c.pending = &Arrival{Raw: raw, At: time.Now(), Transport: "TCP", Source: c.source, Local: c.local}
-		c.edge.begin(c.pending)
+		a := &Arrival{Raw: raw, At: time.Now(), Transport: "TCP", Source: c.source, Local: c.local}
+		c.edge.begin(a)
+		c.pending.Store(a)
 		n := copy(b, raw)
 		c.rest = raw[n:]
 		return n, nil
 	}
 }
 
-// parses tries the message first: the library reads TCP in goroutines of its
-// own, where a parser's panic could not be recovered from, and closes the
-// connection on a message it does not like.
+// settle ends the parsing of the message that was handed over. It is called by
+// the next Read, and by Close, because a reader that gives the connection up
+// does not read again, and nobody else may wait for it.
+func (c *tcpConn) settle() {
+	if a := c.pending.Swap(nil); a != nil {
+		c.edge.settle(a, c.enqueue)
+	}
+}
+
+// parses tries the message first, as the library is going to: it reads TCP in
+// goroutines of its own, where a parser's panic could not be recovered from,
+// and closes the connection on a message it does not like. Its stream parser
+// is stricter than the one for datagrams: without a Content-Length there is no
+// message (RFC 3261 section 18.3).
 func parses(raw []byte) (ok bool) {
 	defer func() {
 		if recover() != nil {
 			ok = false
 		}
 	}()
-	_, err := gosip.NewParser(gosip.WithHeadersParsers(lenientHeaders())).ParseSIP(raw)
-	return err == nil
+	messages := 0
+	stream := gosip.NewParser(gosip.WithHeadersParsers(lenientHeaders())).NewSIPStream()
+	err := stream.ParseSIPStream(raw, func(gosip.Message) { messages++ })
+	return err == nil && messages == 1
 }
 
 // next reads one message by its Content-Length (RFC 3261 section 18.3). A
@@ -211,7 +223,7 @@ func (c *tcpConn) Write(b []byte) (int, error) {
 	case c.out <- bytes.Clone(b):
 		return len(b), nil
 	default:
-		c.Close()
+		c.end()
 		return 0, fmt.Errorf("peer %s does not read: %w", c.source, net.ErrClosed)
 	}
 }
@@ -223,7 +235,7 @@ func (c *tcpConn) enqueue(b []byte) {
 }
 
 func (c *tcpConn) write() {
-	defer c.Close()
+	defer c.end()
 	for {
 		select {
 		case <-c.done:
@@ -237,8 +249,16 @@ func (c *tcpConn) write() {
 	}
 }
 
-// Close ends the connection; a second Close does nothing.
+// Close is the library's end of the connection: its reader has left, perhaps
+// without another Read, and what it was parsing is settled.
 func (c *tcpConn) Close() error {
+	err := c.end()
+	c.settle()
+	return err
+}
+
+// end ends the connection; a second end does nothing.
+func (c *tcpConn) end() error {
 	var err error
 	c.once.Do(func() {
 		close(c.done)
