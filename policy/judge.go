@@ -1,9 +1,11 @@
 package policy
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"strings"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/expr-lang/expr/vm"
 )
 
 // Rule names of the built-in policy. They are written to the journal with
@@ -15,155 +17,139 @@ const (
 	RuleTransferPending  = "transfer-pending"  // nobody else has the caller yet
 	RuleReviewed         = "prank-reviewed"    // a prank may be let go, and somebody must listen to it
 	RuleIntakeComplete   = "intake-complete"   // the call taker has what is needed to send help
+	RuleIntakeClaimed    = "intake-claimed"    // the same, only by the call taker's own word
 	RuleIntakeIncomplete = "intake-incomplete" // nobody has taken this call yet
 )
 
-// dispositionPrank is the disposition that ends a call and is always looked
-// at afterwards: it is the one word with which a caller in need could be
-// waved away.
-const dispositionPrank = "prank"
+// RuleFailSafe stands in a verdict that no rule of the policy made: the caller
+// is kept, and test and administrative calls are let go. No rule of a file may
+// have this name.
+const RuleFailSafe = "fail-safe"
 
 // Policy judges releases. It is immutable and may be used by any number of
 // goroutines at once.
 type Policy struct {
-	rules  []rule
-	digest string
+	name      string
+	source    []byte
+	rules     []rule
+	sources   trusts
+	zone      *time.Location // of hour and weekday; nil: that of the facts
+	digest    string
+	summaries *summaries
+	judges    sync.Pool // of *judge
 }
 
-// rule is one line of the policy: the first rule whose match holds decides.
+// rule is one rule of the policy: the first rule whose condition holds decides.
 type rule struct {
 	name     string
 	decision Decision
-	match    func(Facts) bool
-	why      func(Facts) string
+	when     *expression // nil: it always holds
+	why      template
 }
 
-// Builtin returns the policy that serves when no policy file is configured:
-// a position may leave an emergency call once intake is complete, and may
-// leave test calls and administrative calls at any time.
-func Builtin() *Policy {
-	rules := builtinRules()
-	return &Policy{rules: rules, digest: digest("builtin/1", rules)}
+// judge is what judging one release needs, kept for the next one.
+type judge struct {
+	machine vm.VM
+	view    view
 }
 
-// builtinRules are tried from the first to the last. The last one matches
-// everything, so that a release no rule speaks of, of a kind of call nobody
-// has heard of, is intercepted: an unnecessary rescue costs a call taker's
-// minute, a wrong allow may cost a caller's life.
-func builtinRules() []rule {
-	return []rule{
-		{
-			RuleTestCall, Allow,
-			func(f Facts) bool { return f.Kind == Test },
-			func(Facts) string { return "test calls are not guarded" },
-		},
-		{
-			RuleAdminCall, Allow,
-			func(f Facts) bool { return f.Kind == Admin },
-			func(Facts) string { return "administrative calls are not guarded" },
-		},
-		{
-			RuleTransferred, Allow,
-			func(f Facts) bool { return f.Transfer == "succeeded" },
-			func(Facts) string { return "the transfer was answered: somebody else has the caller" },
-		},
-		{
-			RuleTransferPending, Intercept,
-			func(f Facts) bool { return f.Transfer == "pending" },
-			func(Facts) string { return "the transfer has not been answered yet" },
-		},
-		{
-			RuleReviewed, Review,
-			func(f Facts) bool { return isPrank(f.Intake) },
-			func(Facts) string { return "the call was marked as a prank, which a supervisor always reviews" },
-		},
-		{
-			RuleIntakeComplete, Allow,
-			func(f Facts) bool { return f.Intake.Complete() },
-			func(f Facts) string { return whyComplete(f.Intake) },
-		},
-		{
-			RuleIntakeIncomplete, Intercept,
-			func(Facts) bool { return true },
-			func(f Facts) string { return whyIncomplete(f.Intake) },
-		},
+// newPolicy returns a policy without rules, which is fail-safe already.
+func newPolicy(name string, source []byte) *Policy {
+	return &Policy{
+		name: name, source: source, sources: defaultTrusts(), summaries: newSummaries(),
+		judges: sync.Pool{New: func() any { return &judge{} }},
 	}
 }
 
-// Judge returns the verdict of the first rule that matches f. It is pure: the
-// same facts always get the same verdict.
+func defaultTrusts() trusts { return trusts{otherSource: Proves} }
+
+// Judge returns the verdict of the first rule that holds for f. It is pure:
+// the same facts always get the same verdict. A rule that cannot be evaluated
+// is skipped and named in the verdict, and never costs a caller: when it would
+// have kept a guarded caller, no later rule lets that caller go.
 func (p *Policy) Judge(f Facts) Verdict {
-	for _, r := range p.rules {
-		if r.match(f) {
-			return Verdict{Decision: r.decision, Rule: r.name, Why: r.why(f), Policy: p.digest}
+	j, _ := p.judges.Get().(*judge)
+	defer p.judges.Put(j)
+	p.fill(&j.view, &f)
+	v := Verdict{Policy: p.digest}
+	keeper := "" // a rule that would keep the caller and could not be evaluated
+	for i := range p.rules {
+		r := &p.rules[i]
+		holds, err := j.holds(r.when)
+		if err != nil {
+			v.Skipped = append(v.Skipped, Skipped{r.name, err.Error()})
+			if r.decision == Intercept && keeper == "" {
+				keeper = r.name
+			}
+			continue
 		}
+		if !holds {
+			continue
+		}
+		if keeper != "" && r.decision != Intercept && guarded(f.Kind) {
+			return keep(v, keeper, r.name)
+		}
+		v.Decision, v.Rule, v.Why = r.decision, r.name, r.why.words(&j.machine, &j.view)
+		if v.Why == "" {
+			v.Why = "rule " + r.name
+		}
+		return v
 	}
-	// Not reached with the built-in rules, whose last one matches everything.
-	return Verdict{Decision: Intercept, Rule: RuleIntakeIncomplete, Why: whyIncomplete(f.Intake), Policy: p.digest}
+	return undecided(v, f.Kind)
+}
+
+// holds tells whether a condition is true.
+func (j *judge) holds(when *expression) (bool, error) {
+	if when == nil {
+		return true, nil
+	}
+	out, err := when.run(&j.machine, &j.view)
+	if err != nil {
+		return false, err
+	}
+	holds, ok := out.(bool)
+	if !ok {
+		return false, fmt.Errorf("the condition is neither true nor false but %T", out)
+	}
+	return holds, nil
+}
+
+// guarded tells whether callers of this kind are kept when in doubt. A kind
+// that nobody has heard of is guarded: an unnecessary rescue costs a call
+// taker's minute, a wrong allow may cost a caller's life.
+func guarded(k CallKind) bool { return k != Test && k != Admin }
+
+// keep is the verdict when the rule failed could have kept a caller whom the
+// later rule next lets go.
+func keep(v Verdict, failed, next string) Verdict {
+	v.Decision, v.Rule = Intercept, RuleFailSafe
+	v.Why = fmt.Sprintf("rule %s could not be evaluated, so that rule %s after it may not let the caller go", failed, next)
+	return v
+}
+
+// undecided is the verdict when no rule decided: every policy ends with it.
+func undecided(v Verdict, kind CallKind) Verdict {
+	v.Rule = RuleFailSafe
+	if guarded(kind) {
+		v.Decision, v.Why = Intercept, "no rule of the policy decided, so the caller is kept"
+		return v
+	}
+	v.Decision, v.Why = Allow, fmt.Sprintf("no rule of the policy decided, and %s calls are not guarded", kind)
+	return v
 }
 
 // Digest names the policy exactly: two policies that may judge differently
-// have different digests. It is the hex SHA-256 of the rules, and stands in
-// every verdict so that a verdict can be explained years later.
+// have different digests. It is the hex SHA-256 of the rules, the trust in
+// sources and the time zone, without comments and layout, and stands in every
+// verdict so that a verdict can be explained years later.
 func (p *Policy) Digest() string { return p.digest }
 
-// digest covers the version of the rules' meaning, raised by hand whenever a
-// match function changes, and the table itself.
-func digest(version string, rules []rule) string {
-	h := sha256.New()
-	h.Write([]byte(version))
-	for _, r := range rules {
-		h.Write([]byte("\n" + r.name + " " + string(r.decision)))
-	}
-	return hex.EncodeToString(h.Sum(nil))
-}
+// Name returns the name of the file that the policy was read from.
+func (p *Policy) Name() string { return p.name }
 
-func isPrank(in Intake) bool {
-	return strings.EqualFold(strings.TrimSpace(in[Disposition].Value), dispositionPrank)
-}
+// Source returns the text of the policy as it was written, comments included.
+func (p *Policy) Source() []byte { return append([]byte(nil), p.source...) }
 
-// whyComplete names the marks that made the intake complete, shortest proof first.
-func whyComplete(in Intake) string {
-	switch {
-	case in.has(Incident):
-		return "an incident was created"
-	case in.has(Disposition):
-		return "a disposition was given"
-	default:
-		return "location, callback and nature are marked"
-	}
-}
-
-// whyIncomplete says what was established and what was not, in the order in
-// which call takers ask for it: "location and callback are marked, nature is
-// not".
-func whyIncomplete(in Intake) string {
-	var marked, missing []string
-	for _, f := range []Field{Location, Callback, Nature} {
-		if in.has(f) {
-			marked = append(marked, string(f))
-		} else {
-			missing = append(missing, string(f))
-		}
-	}
-	if len(marked) == 0 {
-		return "no intake: neither location, callback and nature are marked, nor an incident, nor a disposition"
-	}
-	return list(marked) + " " + isAre(marked) + " marked, " + list(missing) + " " + isAre(missing) + " not"
-}
-
-// list joins words as in a sentence: "a", "a and b", "a, b and c".
-func list(words []string) string {
-	if len(words) < 2 {
-		return strings.Join(words, "")
-	}
-	last := len(words) - 1
-	return strings.Join(words[:last], ", ") + " and " + words[last]
-}
-
-func isAre(words []string) string {
-	if len(words) == 1 {
-		return "is"
-	}
-	return "are"
-}
+// Complete tells whether in is complete by sources that prove, as
+// intake.complete says in a condition.
+func (p *Policy) Complete(in Intake) bool { return in.believed(p.sources, false).complete() }

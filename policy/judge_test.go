@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 )
 
@@ -49,9 +50,9 @@ func TestBuiltinVerdicts(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			got := p.Judge(Facts{Kind: tc.kind, Release: ReleaseBye, Position: "pos-1", Intake: tc.intake})
-			want := Verdict{tc.want, tc.rule, tc.why, p.Digest()}
-			if got != want {
-				t.Errorf("Judge:\n got %+v\nwant %+v", got, want)
+			want := Verdict{Decision: tc.want, Rule: tc.rule, Why: tc.why, Policy: p.Digest()}
+			if d := cmp.Diff(want, got); d != "" {
+				t.Errorf("-want +got:\n%s", d)
 			}
 		})
 	}
@@ -76,13 +77,13 @@ func TestJudgeProperties(t *testing.T) {
 		if got := v.Decision == Intercept; got != (guarded && !f.Intake.Complete()) {
 			t.Fatalf("intercepted is %v with kind %q and intake %v", got, f.Kind, f.Intake)
 		}
-		if guarded && isPrank(f.Intake) && v.Decision != Review {
+		if guarded && strings.EqualFold(f.Intake[Disposition].Value, "prank") && v.Decision != Review {
 			t.Fatalf("a prank was not reviewed: %+v", v)
 		}
 		if v.Rule == "" || v.Why == "" || v.Policy != p.Digest() {
 			t.Fatalf("verdict does not explain itself: %+v", v)
 		}
-		if again := p.Judge(f); again != v {
+		if again := p.Judge(f); !cmp.Equal(again, v) {
 			t.Fatalf("judged twice: %+v, then %+v", v, again)
 		}
 		// More intake never makes a release worse for the position, prank aside.
@@ -93,15 +94,4 @@ func TestJudgeProperties(t *testing.T) {
 			}
 		}
 	})
-}
-
-func TestDigest(t *testing.T) {
-	if a, b := Builtin().Digest(), Builtin().Digest(); a != b || len(a) != 64 {
-		t.Errorf("digest of the built-in policy: %q and %q, want the same 64 hex digits", a, b)
-	}
-	rules := builtinRules()
-	changed := digest("builtin/1", append(rules[:3:3], rules[4]))
-	if changed == Builtin().Digest() {
-		t.Error("a policy without a rule has the digest of the whole one")
-	}
 }

@@ -1,5 +1,10 @@
 // Package policy judges releases: facts in, verdict out. It is pure: no
 // input or output, no clock, no knowledge of SIP.
+//
+// A policy is a file of rules in YAML, of which the first that matches decides;
+// conditions are expressions over facts. Parse checks and compiles one, Builtin
+// is the one that comes with Holdline, Judge gives a verdict, and Explain says
+// how it came about. docs/policy.md shows how to write one.
 package policy
 
 import "time"
@@ -55,6 +60,8 @@ type Intake map[Field]Mark
 
 // Complete tells whether intake allows the position to leave: location,
 // callback and nature are marked, or an incident is, or a disposition is.
+// It takes every mark for proven; Policy.Complete asks how far their sources
+// are trusted.
 func (in Intake) Complete() bool {
 	return in.has(Incident) || in.has(Disposition) ||
 		in.has(Location) && in.has(Callback) && in.has(Nature)
@@ -62,7 +69,8 @@ func (in Intake) Complete() bool {
 
 func (in Intake) has(f Field) bool { _, ok := in[f]; return ok }
 
-// Release is how a position leaves the caller.
+// Release is how a position leaves the caller: "bye", or in words how else it
+// was lost, such as "session timer expired".
 type Release string
 
 // The ways a position leaves (guide: evasion); more come with later detectors.
@@ -70,22 +78,51 @@ const (
 	ReleaseBye Release = "bye"
 )
 
-// Facts is everything a verdict may depend on.
+// Span is a length of time that may be unknown. The zero Span is unknown,
+// which is something else than zero seconds: nobody listened.
+type Span struct {
+	Known bool
+	For   time.Duration
+}
+
+// Measured returns a Span that is known.
+func Measured(d time.Duration) Span { return Span{Known: true, For: d} }
+
+// Facts is everything a verdict may depend on. A zero value means unknown, or
+// that it did not happen, so that whoever cannot tell leaves the field out.
+// What conditions see of it is described by FactList.
 type Facts struct {
-	Kind     CallKind
-	Release  Release
-	Position string        // id of the position, "" for a fallback target
-	Agent    string        // "" when unknown
-	Talk     time.Duration // since the taker answered
-	Rescues  int           // how often this call was rescued before
-	Transfer string        // of this release's author: "", pending, succeeded
-	Intake   Intake
+	Kind         CallKind
+	Service      string // request URI of the caller's INVITE: urn:service:sos..., or a SIP URI
+	Priority     string // value of Resource-Priority (RFC 4412), as esnet.1
+	Release      Release
+	Position     string        // id of the position, "" for a fallback target
+	Agent        string        // "" when unknown
+	Talk         time.Duration // since the taker answered
+	Rescues      int           // how often this call was rescued before
+	Transfer     string        // of this release's author: "", pending, succeeded, failed
+	TransferTo   string        // whom that transfer is to: position id or SIP URI
+	Hold         time.Duration // how long this taker had the caller on hold, all in all
+	Holding      bool          // the caller is on hold now
+	Intake       Intake
+	CallerSpeech Span      // how long the caller was heard to speak since this taker answered
+	TakerSpeech  Span      // how long this taker was heard to speak
+	Redials      int       // calls of the same caller shortly before this one
+	Surge        bool      // the centre is in surge mode
+	At           time.Time // when the release came, in the time of the centre
+}
+
+// Skipped is a rule that could not be evaluated for a release, and why.
+type Skipped struct {
+	Rule  string `json:"rule"`
+	Error string `json:"error"`
 }
 
 // Verdict is the decision with the rule that made it and the reason in words.
 type Verdict struct {
-	Decision Decision `json:"decision"`
-	Rule     string   `json:"rule"`
-	Why      string   `json:"why"`
-	Policy   string   `json:"policy"` // digest of the policy that judged
+	Decision Decision  `json:"decision"`
+	Rule     string    `json:"rule"`
+	Why      string    `json:"why"`
+	Policy   string    `json:"policy"`            // digest of the policy that judged
+	Skipped  []Skipped `json:"skipped,omitempty"` // rules that failed on these facts
 }

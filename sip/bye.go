@@ -74,7 +74,9 @@ func (c *Call) judge() {
 	r := c.pending
 	now := time.Now()
 	r.data = c.releaseFacts(r, now)
-	v := c.verdict(c.facts(r, now))
+	f := c.facts(r, now)
+	r.data.Facts = &f
+	v := c.verdict(f)
 	c.Verdicts = append(c.Verdicts, VerdictView{At: now, Position: r.leg.Target, Verdict: v})
 	kind, result := "release.allowed", releaseAllowed
 	if v.Decision == policy.Intercept {
@@ -101,11 +103,13 @@ func (c *Call) judge() {
 // facts are what policy judges a release by.
 func (c *Call) facts(r *release, now time.Time) policy.Facts {
 	f := policy.Facts{
-		Kind: c.Kind, Release: policy.Release(r.how), Position: r.leg.Target, Agent: r.leg.Agent,
+		Kind: c.Kind, Service: c.RequestURI, Priority: c.Priority, At: now,
+		Release: policy.Release(r.how), Position: r.leg.Target, Agent: r.leg.Agent,
 		Talk: now.Sub(c.Taken), Rescues: c.Rescues, Intake: c.intake(), Transfer: r.leg.Left,
+		Holding: c.Held && r.leg == c.taker,
 	}
 	if c.transfer != nil && c.transfer.by == r.leg {
-		f.Transfer = transferPending
+		f.Transfer, f.TransferTo = transferPending, c.transfer.to.Target
 	}
 	return f
 }
@@ -113,7 +117,7 @@ func (c *Call) facts(r *release, now time.Time) policy.Facts {
 func (c *Call) verdictData(r *release, v policy.Verdict) verdictData {
 	return verdictData{
 		Leg: r.leg.Dialog.LocalTag, Position: r.leg.Target, Agent: r.leg.Agent,
-		Decision: v.Decision, Rule: v.Rule, Why: v.Why, Policy: v.Policy,
+		Decision: v.Decision, Rule: v.Rule, Why: v.Why, Policy: v.Policy, Skipped: v.Skipped,
 	}
 }
 
@@ -129,7 +133,11 @@ func (c *Call) verdict(f policy.Facts) (v policy.Verdict) {
 			}
 		}
 	}()
-	return c.g.settings.Load().Judge(f)
+	v = c.g.settings.Load().Judge(f)
+	for _, s := range v.Skipped {
+		c.log.Error("rule of the policy could not be evaluated and was skipped", zap.String("rule", s.Rule))
+	}
+	return v
 }
 
 // letGo frees a taker who leaves: 200 to its BYE. A taker that is gone

@@ -99,6 +99,7 @@ type releaseData struct {
 	Taker    []media.StreamStats `json:"takerMedia"`
 	Intake   policy.Intake       `json:"intake"`
 	Bye      *wire               `json:"bye,omitempty"`
+	Facts    *policy.Facts       `json:"facts,omitempty"` // what the policy judged by, so that it can be judged again
 }
 
 // verdictData is release.allowed and release.intercepted.
@@ -110,6 +111,8 @@ type verdictData struct {
 	Rule     string          `json:"rule"`
 	Why      string          `json:"why"`
 	Policy   string          `json:"policy"`
+
+	Skipped []policy.Skipped `json:"skipped,omitempty"` // rules that could not be evaluated
 }
 
 // promptData is rescue.prompted.

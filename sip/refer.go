@@ -166,6 +166,7 @@ func (c *Call) leftAfterTransfer(l *leg, req *gosip.Request, tx *gosip.ServerTx)
 	r := &release{leg: l, bye: &held{req, tx}, how: "bye"}
 	r.data = c.releaseFacts(r, time.Now())
 	f := c.facts(r, time.Now())
+	r.data.Facts = &f
 	v := c.verdict(f)
 	c.countVerdict(v.Decision)
 	c.record("release.requested", r.data)

@@ -203,7 +203,7 @@ func Parse(name string, src []byte) (*Config, error) {
 		check(&c, d)
 	}
 	if len(d.problems) > 0 {
-		return nil, d.problems.sorted()
+		return nil, d.problems.Sorted(name)
 	}
 	sum := sha256.Sum256(src)
 	c.Digest = hex.EncodeToString(sum[:])

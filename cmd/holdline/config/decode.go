@@ -74,7 +74,7 @@ func (d *decoder) report(pos *token.Position, format string, args ...any) {
 	if pos != nil {
 		p.Line, p.Column = pos.Line, pos.Column
 		if i := pos.Line - 1; i >= 0 && i < len(d.lines) {
-			p.source = d.lines[i]
+			p.Excerpt = d.lines[i]
 		}
 	}
 	d.problems = append(d.problems, p)
