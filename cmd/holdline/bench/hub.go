@@ -34,7 +34,7 @@ type hub struct {
 	next    int
 	talks   [2][]*talk // by call
 	owner   [2][65536]atomic.Int32
-	ears    []ear
+	ears    [2][]ear // what each side hears, by call
 	sent    atomic.Int64
 	heard   [2]atomic.Int64 // packets of ours that came through
 	delay   *histogram
@@ -51,7 +51,7 @@ type talk struct {
 	stopped atomic.Bool
 }
 
-// ear is what a caller hears.
+// ear is what one side of a call hears.
 type ear struct {
 	last, gap, prompt, released, lost atomic.Int64
 	seq                               uint16
@@ -88,7 +88,7 @@ func (h *hub) calls(n int) {
 	h.clear()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.ears = make([]ear, n)
+	h.ears = [2][]ear{make([]ear, n), make([]ear, n)}
 	h.talks = [2][]*talk{make([]*talk, n), make([]*talk, n)}
 }
 
@@ -130,6 +130,9 @@ func (h *hub) add(i, side, port int) {
 	}
 	h.talks[side][i] = t
 	h.owner[side][port].Store(int32(i + 1))
+	if side == takers {
+		h.ears[side][i].last.Store(0) // another stream begins
+	}
 	h.slots[h.next%slots] = append(h.slots[h.next%slots], t)
 	h.next++
 }
@@ -142,7 +145,7 @@ func (h *hub) released(i int) {
 	if t := h.talks[takers][i]; t != nil {
 		t.stopped.Store(true)
 	}
-	h.ears[i].released.Store(time.Now().UnixNano())
+	h.ears[callers][i].released.Store(time.Now().UnixNano())
 }
 
 // drop ends a call's streams.
@@ -226,14 +229,11 @@ func (h *hub) packet(side int, pkt []byte, from uint16, at int64) {
 			h.delay.add(at - int64(binary.BigEndian.Uint64(pkt[16:])))
 		}
 	}
-	if side != callers {
+	owner := int(h.owner[side][from].Load()) - 1
+	if owner < 0 || owner >= len(h.ears[side]) {
 		return
 	}
-	owner := int(h.owner[callers][from].Load()) - 1
-	if owner < 0 || owner >= len(h.ears) {
-		return
-	}
-	e := &h.ears[owner]
+	e := &h.ears[side][owner]
 	seq := binary.BigEndian.Uint16(pkt[2:])
 	if last := e.last.Load(); last != 0 {
 		if lost := int64(seq - e.seq - 1); lost > 0 && lost < 1000 {
@@ -245,7 +245,17 @@ func (h *hub) packet(side int, pkt []byte, from uint16, at int64) {
 	}
 	e.last.Store(at)
 	e.seq = seq
-	if !ours && e.prompt.Load() == 0 && e.released.Load() != 0 {
+	if side == callers && !ours && e.prompt.Load() == 0 && e.released.Load() != 0 {
 		e.prompt.Store(at)
 	}
+}
+
+// lost is how many packets are missing from what both sides heard so far.
+func (h *hub) lost() (n int64) {
+	for side := range h.ears {
+		for i := range h.ears[side] {
+			n += h.ears[side][i].lost.Load()
+		}
+	}
+	return n
 }

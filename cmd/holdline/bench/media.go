@@ -106,22 +106,15 @@ func (b *bench) relay(r relayer, n int, length time.Duration) (relayed, error) {
 func (h *hub) watch(e *element, length time.Duration) relayed {
 	h.delay.reset()
 	h.measure.Store(true)
-	before := e.cpu()
-	sent, got := h.sent.Load(), h.heard[0].Load()+h.heard[1].Load()
+	before, missing := e.cpu(), h.lost()
+	in := h.heard[0].Load() + h.heard[1].Load()
 	time.Sleep(length)
 	used := e.cpu() - before
-	out := h.sent.Load() - sent
+	in = h.heard[0].Load() + h.heard[1].Load() - in
 	h.measure.Store(false)
-	time.Sleep(30 * time.Millisecond) // what is under way
-	in := h.heard[0].Load() + h.heard[1].Load() - got
-	out2 := h.sent.Load() - sent
-	lost := 0.0
-	if in < out { // what was sent meanwhile is on its way
-		lost = float64(out-in) / float64(out)
-	}
-	in = in * out / max(out2, 1) // those of the measured time
+	missing = h.lost() - missing // gaps in the numbers of what came: what is still under way does not count
 	return relayed{
-		perMillion: used.Seconds() / float64(max(in, 1)) * 1e6, rate: float64(out) / length.Seconds(), lost: lost,
+		perMillion: used.Seconds() / float64(max(in, 1)) * 1e6, rate: float64(in) / length.Seconds(), lost: float64(missing) / float64(max(in+missing, 1)),
 		p50: h.delay.quantile(0.5), p99: h.delay.quantile(0.99), top: h.delay.quantile(0.999),
 	}
 }

@@ -34,7 +34,7 @@ func (l *load) collect(from, to int) rescues {
 			r.invite = append(r.invite, time.Duration(at-s.byeSent))
 		}
 		if l.hub != nil {
-			e := &l.hub.ears[i]
+			e := &l.hub.ears[callers][i]
 			if at := e.prompt.Load(); at != 0 {
 				r.prompted++
 				r.prompt = append(r.prompt, time.Duration(at-s.byeSent))

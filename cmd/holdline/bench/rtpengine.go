@@ -47,17 +47,14 @@ func (b *bench) startRTPEngine(record bool) (*element, error) {
 }
 
 // ng speaks rtpengine's control protocol: a cookie and a bencoded dictionary.
-type ng struct {
-	*net.UDPConn
-	n int
-}
+type ng struct{ *net.UDPConn }
 
 func dialNG() (*ng, error) {
 	c, err := net.DialUDP("udp4", nil, &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: ngPort})
 	if err != nil {
 		return nil, fmt.Errorf("dialling rtpengine: %w", err)
 	}
-	return &ng{UDPConn: c}, nil
+	return &ng{c}, nil
 }
 
 func bencode(fields ...string) string {
@@ -69,10 +66,10 @@ func bencode(fields ...string) string {
 }
 
 func (g *ng) command(inner string) ([]byte, error) {
-	g.n++
-	fmt.Fprintf(g, "%d d%se", g.n, inner)
+	// A cookie that was seen before gets the answer it had then.
+	fmt.Fprintf(g, "%d d%se", time.Now().UnixNano(), inner)
 	buf := make([]byte, 65536)
-	_ = g.SetReadDeadline(time.Now().Add(time.Second))
+	_ = g.SetReadDeadline(time.Now().Add(3 * time.Second))
 	n, err := g.Read(buf)
 	if err != nil {
 		return nil, fmt.Errorf("asking rtpengine: %w", err)

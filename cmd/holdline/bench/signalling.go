@@ -115,14 +115,14 @@ func (b *bench) signalling() error {
 
 // highestRate looks for the highest rate without a retransmission or a failed call.
 func (b *bench) highestRate() error {
-	fmt.Println("Highest rate (calls/s, steps of 250, 3 s each) without a retransmission or a failed call; generator on the same processors.")
+	fmt.Println("Highest rate (calls/s, steps of 500, 3 s each) without a retransmission or a failed call; generator on the same processors.")
 	fmt.Println()
 	fmt.Println("| element | highest clean rate | what came at the next step |")
 	fmt.Println("| --- | --- | --- |")
 	for _, c := range b.contenders() {
 		best, next := 0.0, ""
 		misses := 0
-		for rate := 500.0; rate <= 4000 && misses < 2; rate += 250 {
+		for rate := 500.0; rate <= 4000 && misses < 2; rate += 500 {
 			e, err := c.start()
 			if errors.Is(err, errMissing) {
 				next = "not installed"
