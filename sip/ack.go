@@ -53,7 +53,7 @@ func (c *Call) lateAnswer(ack *gosip.Request) {
 func (c *Call) acknowledge(l *leg, from *gosip.Request) {
 	ack, err := l.Dialog.request("ACK", l.Invite)
 	if err != nil {
-		c.log.Warn("no ACK", zap.String("leg", l.Target), zap.Error(err))
+		c.log.Warn("no ACK", zap.String("leg", l.label()), zap.Error(err))
 		return
 	}
 	c.fill(ack, from, l)

@@ -23,18 +23,44 @@ func (c *Call) onCancel(req *gosip.Request) {
 // giveUp lets an offered target go: CANCEL as soon as that is allowed, BYE if
 // it answers all the same (RFC 3261 section 9.1).
 func (c *Call) giveUp(l *leg) {
-
-	c.drop(l)
-
-	if !l.open {
+	stop(&l.ring)
+	stop(&l.dead)
+	c.vacate(l)
+	switch {
+	case !l.open:
 		l.State, l.Since = Over, time.Now()
 		c.reap(l)
+	case l.alive:
+		l.cancel = true // it keeps its media: its answer may cross, and be welcome
+		c.sendCancel(l)
+	default: // the first word it says is answered with CANCEL
+		l.cancel = true
+		c.dropMedia(l)
+		silent := c.g.settings.Load().DeadAfter - time.Since(l.Since)
+		if silent <= 0 {
+			c.abandon(l)
+			return
+		}
+		c.after(silent, func() { c.abandon(l) })
+	}
+}
+
+// abandon stops calling a target that has said nothing for so long: a phone
+// that comes back must not ring for an offer that is over. It gets a CANCEL
+// against the letter of RFC 3261 section 9.1: it may ring while what it said
+// was lost, and the INVITE, which a CANCEL must not overtake, is long gone.
+// What it says all the same is known by its tag for as long as that can come.
+func (c *Call) abandon(l *leg) {
+	if !l.open || l.alive || l.sent == nil {
 		return
 	}
-	l.cancel = true
-	if l.alive {
-		c.sendCancel(l)
-	}
+	l.strays = true
+	l.sent.Abandon()
+	c.sendCancel(l)
+	c.after(64*t1, func() {
+		l.strays = false
+		c.reap(l)
+	})
 }
 
 // sendCancel asks a target that rings to stop. It has the INVITE's branch

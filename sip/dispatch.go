@@ -172,7 +172,7 @@ func (g *Guard) inDialog(req *gosip.Request, tx *gosip.ServerTx) {
 // our tag, so its call, if it is still known, can end it.
 func (g *Guard) stray(res *gosip.Response) {
 	_, method, ok := cseq(res)
-	if !ok || method != "INVITE" || res.StatusCode < 200 || res.StatusCode > 299 {
+	if !ok || method != "INVITE" || res.StatusCode == 100 || res.StatusCode > 299 {
 		return
 	}
 	if c := g.find(get(res, "call-id"), tag(get(res, "from"))); c != nil {

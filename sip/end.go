@@ -101,7 +101,7 @@ func (c *Call) settled() {
 		return
 	}
 	for _, l := range c.legs {
-		if l.open || l.byeDue != nil || l.Role == RoleCaller && l.final != nil {
+		if l.open || l.strays || l.byeDue != nil || l.Role == RoleCaller && l.final != nil {
 			return
 		}
 	}

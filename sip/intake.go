@@ -21,8 +21,14 @@ func (c *Call) mark(f policy.Field, value, by, source string) {
 	if !slices.Contains(policy.Fields(), f) {
 		return
 	}
+	value = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(value, ""))
 	if len(value) > maxValue {
-		value = value[:maxValue]
+		value = strings.ToValidUTF8(value[:maxValue], "")
 	}
 	m := policy.Mark{Value: value, By: by, Source: source, At: time.Now()}
 	c.Intake[f] = m
@@ -39,7 +45,7 @@ func (c *Call) headerMarks(l *leg, req *gosip.Request) {
 		return
 	}
 	if !inNetworks(s.IntakeTrust, req.Source()) {
-		c.log.Warn("intake header from an untrusted source ignored", zap.String("leg", l.Target))
+		c.log.Warn("intake header from an untrusted source ignored", zap.String("leg", l.label()))
 		return
 	}
 	for _, v := range values {

@@ -64,12 +64,15 @@ type leg struct {
 	Leg
 	hasMedia   bool           // it has a media leg
 	request    *gosip.Request // its INVITE, for CANCEL
+	sent       *edge.Sent     // the INVITE under way
 	ack        *gosip.Request // of its 2xx, to be sent again
 	byeSeen    bool           // its BYE is in the journal
 	alive      bool           // any response came
 	open       bool           // its INVITE has no final answer yet
 	cancel     bool           // given up: CANCEL is sent, or due with the first provisional
 	cancelSent bool
+	strays     bool // it was abandoned, and may still say something
+
 	lateAck    bool                // the ACK waits for the caller's, which carries the answer
 	held       *held               // a BYE that overtook the 2xx
 	final      *final2xx           // our 2xx, until it is acknowledged
@@ -112,9 +115,9 @@ const (
 )
 
 // send starts a client transaction on l; sink runs in the call's goroutine.
-func (c *Call) send(l *leg, req *gosip.Request, sink func(edge.Response)) {
+func (c *Call) send(l *leg, req *gosip.Request, sink func(edge.Response)) *edge.Sent {
 	c.aim(l, req)
-	c.g.edge.Send(req, func(r edge.Response) { c.post(func() { sink(r) }) })
+	return c.g.edge.Send(req, func(r edge.Response) { c.post(func() { sink(r) }) })
 }
 
 // aim sends over the TCP connection that the peer opened, while it stands.
@@ -132,7 +135,7 @@ func (c *Call) answer(l *leg, tx *gosip.ServerTx, res *gosip.Response, lost func
 	f := &final2xx{tx: tx, res: res, every: t1, until: time.Now().Add(64 * t1)}
 	l.final, l.Acked = f, false
 	if err := tx.Respond(res); err != nil {
-		c.log.Debug("2xx not sent", zap.String("leg", l.Target), zap.Error(err))
+		c.log.Debug("2xx not sent", zap.String("leg", l.label()), zap.Error(err))
 	}
 	var again func()
 	again = func() {
@@ -169,7 +172,7 @@ func (c *Call) bye(l *leg, from *gosip.Request) {
 	l.State, l.Since = Over, time.Now()
 	req, err := l.Dialog.request("BYE", l.Dialog.nextSeq())
 	if err != nil {
-		c.log.Warn("leg cannot be told that it is over", zap.String("leg", l.Target), zap.Error(err))
+		c.log.Warn("leg cannot be told that it is over", zap.String("leg", l.label()), zap.Error(err))
 		return
 	}
 	if from != nil && from.Method == gosip.BYE {
@@ -188,14 +191,33 @@ func (c *Call) drop(l *leg) {
 	stop(&l.ring)
 	stop(&l.dead)
 	stop(&l.session)
+	c.dropMedia(l)
+	c.vacate(l)
+}
+
+// dropMedia gives l's ports back.
+func (c *Call) dropMedia(l *leg) {
 	if l.hasMedia && l != c.caller {
 		c.media.DropLeg(l.ID)
 		l.hasMedia = false
 	}
+}
+
+// vacate gives l's place at its desk back.
+func (c *Call) vacate(l *leg) {
 	if l.Key != "" {
-		c.g.desks.release(l.Key)
+		key := l.Key
 		l.Key = ""
+		c.g.desks.release(key)
 	}
+}
+
+// label names l in the log, where a caller's number is personal data.
+func (l *leg) label() string {
+	if l.Role == RoleCaller {
+		return string(RoleCaller)
+	}
+	return l.Target
 }
 
 // hear takes a peer's SDP: where it receives, in which formats.
@@ -219,7 +241,7 @@ func (c *Call) streams(l *leg, s *session) {
 	if !l.hasMedia {
 		id, ports, err := c.media.AddLeg(kinds, c.wants6(l))
 		if err != nil {
-			c.log.Error("no media ports", zap.String("leg", l.Target), zap.Error(err))
+			c.log.Error("no media ports", zap.String("leg", l.label()), zap.Error(err))
 			return
 		}
 		l.ID, l.Ports, l.hasMedia = id, ports, true
@@ -228,7 +250,7 @@ func (c *Call) streams(l *leg, s *session) {
 	if len(kinds) > len(l.Ports) {
 		more, err := c.media.AddStreams(l.ID, kinds[len(l.Ports):])
 		if err != nil {
-			c.log.Error("no media ports", zap.String("leg", l.Target), zap.Error(err))
+			c.log.Error("no media ports", zap.String("leg", l.label()), zap.Error(err))
 			return
 		}
 		l.Ports = append(l.Ports, more...)

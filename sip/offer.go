@@ -267,7 +267,7 @@ func (c *Call) call(l *leg, h hopAddr, ring time.Duration) error {
 			c.failed(l, failure{Reason: "rang out"})
 		}
 	})
-	c.send(l, req, func(r edge.Response) { c.onInviteResponse(l, r) })
+	l.sent = c.send(l, req, func(r edge.Response) { c.onInviteResponse(l, r) })
 	return nil
 }
 
@@ -301,7 +301,7 @@ func (c *Call) failed(l *leg, why failure) {
 		t.URI, t.Ring, t.Hops = l.URI, defaultRing, l.hops
 		c.plan = append([]target{t}, c.plan...)
 	}
-	c.log.Info("target failed", zap.String("leg", l.Target), zap.Int("code", why.Code), zap.String("reason", why.Reason))
+	c.log.Info("target failed", zap.String("leg", l.label()), zap.Int("code", why.Code), zap.String("reason", why.Reason))
 	c.giveUp(l)
 	if c.transfer != nil && c.transfer.to == l {
 		c.transferFailed(why)
@@ -319,9 +319,10 @@ func (c *Call) failed(l *leg, why failure) {
 
 // reap forgets a leg that is over and has nothing outstanding.
 func (c *Call) reap(l *leg) {
-	if l.open || l == c.taker || l == c.caller {
+	if l.open || l.strays || l == c.taker || l == c.caller {
 		return
 	}
+	c.dropMedia(l)
 	delete(c.legs, l.Dialog.LocalTag)
 	c.g.dropTag(l.Dialog.LocalTag)
 	c.settled()

@@ -118,7 +118,7 @@ func (c *Call) accepted(l *leg, res *gosip.Response) {
 		c.handOver(l, res)
 		return
 	}
-	wins := i >= 0 && c.taker == nil && (c.State == Offering || c.State == Waiting)
+	wins := (i >= 0 || c.welcome(l)) && c.taker == nil && (c.State == Offering || c.State == Waiting)
 	l.lateAck = wins && c.Offer == "" && !c.answered() && sdpOf(res) != nil
 	if !l.lateAck {
 		c.acknowledge(l, nil)
@@ -130,7 +130,7 @@ func (c *Call) accepted(l *leg, res *gosip.Response) {
 		return
 	}
 	stop(&l.ring)
-	c.offers = slices.Delete(c.offers, i, i+1)
+	c.offers = without(c.offers, l)
 	for _, other := range slices.Clone(c.offers) {
 		c.giveUp(other)
 	}
@@ -138,6 +138,20 @@ func (c *Call) accepted(l *leg, res *gosip.Response) {
 	c.taker, c.early = l, nil
 	c.answer200 = res
 	c.fire(takerAnswered)
+}
+
+// welcome tells whether the answer of a target that was given up is taken all
+// the same: its CANCEL crossed the answer, and nobody else has the caller.
+func (c *Call) welcome(l *leg) bool {
+	s := c.g.settings.Load()
+	if !l.cancel || !l.hasMedia || c.excluded(s.target(l.Target)) {
+		return false
+	}
+	l.cancel, l.Rescue = false, c.State == Waiting
+	if key := l.deskKey(); c.g.desks.take(key, 0) {
+		l.Key = key
+	}
+	return true
 }
 
 // bridge connects the caller with the taker who answered.
@@ -227,6 +241,11 @@ func (c *Call) callerSilent() {
 func (c *Call) onStray(res *gosip.Response) {
 	l := c.legs[tag(get(res, "from"))]
 	if l == nil || l == c.caller {
+		return
+	}
+	if res.StatusCode < 200 {
+		l.cancelSent = false // it rings for an offer that is over
+		c.sendCancel(l)
 		return
 	}
 	if l.State == Confirmed || l.State == Over && l.ack != nil {

@@ -150,7 +150,7 @@ func (c *Call) newTaker(req *gosip.Request, tx *gosip.ServerTx, offer *session, 
 	answer := offer.answer(c.InUse)
 	c.hear(l, offer, c.usable(offer, answer))
 	res := c.accept(req, l, answer)
-	c.log.Info("taker replaced", zap.String("leg", l.Target), zap.String("was", gone.Target))
+	c.log.Info("taker replaced", zap.String("leg", l.label()), zap.String("was", gone.Target))
 	for _, o := range append([]*leg{}, c.offers...) {
 		c.giveUp(o)
 	}

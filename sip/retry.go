@@ -60,6 +60,6 @@ func (c *Call) tryLonger(l *leg, res *gosip.Response) bool {
 		req.AppendHeader(gosip.NewHeader(name, itoa(n)))
 	}
 	l.request = req
-	c.send(l, req, func(r edge.Response) { c.onInviteResponse(l, r) })
+	l.sent = c.send(l, req, func(r edge.Response) { c.onInviteResponse(l, r) })
 	return true
 }

@@ -19,8 +19,9 @@ type acks struct {
 
 // refusal is a final answer of 300 and above that was handed on once.
 type refusal struct {
-	at  time.Time
-	ack []byte // nil until it was sent for the first time
+	at     time.Time
+	ack    []byte         // nil until it was sent for the first time
+	invite *gosip.Request // of an abandoned INVITE: no transaction will acknowledge
 }
 
 const ackFor = 32 * time.Second // Timer D
@@ -37,6 +38,9 @@ func (a *acks) again(data []byte) (ack []byte, repeated bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if r := a.seen[branch]; r != nil {
+		if r.ack == nil && r.invite != nil {
+			r.ack = ackOf(r.invite, header(data, "to", "t"))
+		}
 		return r.ack, true
 	}
 	if now.Sub(a.swept) > ackFor/4 {
@@ -60,13 +64,32 @@ func (a *acks) keep(invite *gosip.Request, res *gosip.Response) {
 	branch, _ := via.Params.Get("branch")
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if r := a.seen[branch]; r != nil {
-		r.ack = ackOf(invite, res)
+	if r := a.seen[branch]; r != nil && r.ack == nil {
+		to := res.GetHeader("to")
+		if to == nil {
+			to = res.GetHeader("t")
+		}
+		if to != nil {
+			r.ack = ackOf(invite, to.Value())
+		}
 	}
 }
 
+// expect makes us acknowledge the refusal of an INVITE that has no
+// transaction any more.
+func (a *acks) expect(invite *gosip.Request) {
+	via := invite.Via()
+	if via == nil || !invite.IsInvite() {
+		return
+	}
+	branch, _ := via.Params.Get("branch")
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.seen[branch] = &refusal{at: time.Now(), invite: invite}
+}
+
 // ackOf is the ACK of a refusal (RFC 3261 section 17.1.1.3).
-func ackOf(invite *gosip.Request, res *gosip.Response) []byte {
+func ackOf(invite *gosip.Request, to string) []byte {
 	ack := gosip.NewRequest(gosip.ACK, *invite.Recipient.Clone())
 	via := *invite.Via()
 	ack.AppendHeader(&via)
@@ -79,11 +102,7 @@ func ackOf(invite *gosip.Request, res *gosip.Response) []byte {
 			ack.AppendHeader(&hops)
 		}
 	}
-	if to := res.GetHeader("to"); to != nil {
-		ack.AppendHeader(gosip.NewHeader("To", to.Value()))
-	} else if to := res.GetHeader("t"); to != nil {
-		ack.AppendHeader(gosip.NewHeader("To", to.Value()))
-	}
+	ack.AppendHeader(gosip.NewHeader("To", to))
 	if seq := invite.CSeq(); seq != nil {
 		ack.AppendHeader(&gosip.CSeqHeader{SeqNo: seq.SeqNo, MethodName: gosip.ACK})
 	}

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync"
 
 	gosip "github.com/emiago/sipgo/sip"
 )
@@ -79,10 +80,11 @@ type Response struct {
 // are set, and reports to sink from other goroutines: every response, 2xx
 // retransmissions included, or one error (a timeout of Timer B or F, a
 // transport failure). It does not wait.
-func (e *Edge) Send(req *gosip.Request, sink func(Response)) {
+func (e *Edge) Send(req *gosip.Request, sink func(Response)) *Sent {
+	sent := &Sent{acks: e.acks}
 	if e.ready(req) {
-		e.start(req, sink)
-		return
+		e.start(req, sink, sent)
+		return sent
 	}
 	go func() {
 		defer e.recovered("dial")
@@ -90,8 +92,37 @@ func (e *Edge) Send(req *gosip.Request, sink func(Response)) {
 			sink(Response{Err: err})
 			return
 		}
-		e.start(req, sink)
+		e.start(req, sink, sent)
 	}()
+	return sent
+}
+
+// Sent is a request under way.
+type Sent struct {
+	acks      *acks
+	mu        sync.Mutex
+	tx        *gosip.ClientTx
+	abandoned bool
+}
+
+// Abandon stops repeating a request that nobody has answered. Its sink gets an
+// error; answers that come all the same are strays.
+func (s *Sent) Abandon() {
+	s.mu.Lock()
+	s.abandoned = true
+	tx := s.tx
+	s.mu.Unlock()
+	if tx != nil {
+		s.acks.expect(tx.Origin())
+		tx.Terminate()
+	}
+}
+
+func (s *Sent) began(tx *gosip.ClientTx) (abandoned bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tx = tx
+	return s.abandoned
 }
 
 // ready tells whether req can be sent without waiting for a connection.
@@ -107,11 +138,16 @@ func (e *Edge) ready(req *gosip.Request) bool {
 	return true
 }
 
-func (e *Edge) start(req *gosip.Request, sink func(Response)) {
+func (e *Edge) start(req *gosip.Request, sink func(Response), sent *Sent) {
 	e.fromListener(req)
 	tx, err := e.txl.NewClientTransaction(context.Background(), req)
 	if err != nil {
 		sink(Response{Err: err})
+		return
+	}
+	if sent.began(tx) {
+		tx.Terminate()
+		sink(Response{Err: gosip.ErrTransactionCanceled})
 		return
 	}
 	tx.OnRetransmission(func(res *gosip.Response) { sink(Response{Response: res}) })
