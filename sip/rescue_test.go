@@ -513,3 +513,48 @@ func TestRescueOfAnEncryptedCall(t *testing.T) {
 		}
 	})
 }
+
+// A target that was silent and comes back is not rung for an old offer: only
+// for the one that stands.
+func TestSilentTargetThatComesBackGetsTheOfferThatStands(t *testing.T) {
+	inWorld(t, usualSettings(), []string{"caller", "pos-1", "fallback"}, func(w *world) {
+		caller := w.calls("caller")
+		w.phone("fallback").SetDeaf(true)
+		w.hangsUp(w.answers("pos-1"))
+		w.pass(20 * time.Second)
+		w.phone("fallback").SetDeaf(false)
+		w.answers("fallback")
+		w.pass(30 * time.Second)
+		if got := w.media.hears(caller.ID()); !strings.HasPrefix(got, "leg ") {
+			t.Fatalf("the caller hears %s\n%s", got, w.ladder())
+		}
+		w.up(caller, "caller")
+		w.hangsUp(caller)
+		w.nothingLeft()
+	})
+}
+
+// A target answers in the moment it is given up, and nobody else has the
+// caller: its answer is taken.
+func TestAnswerThatCrossesItsCancelIsWelcome(t *testing.T) {
+	s := usualSettings()
+	s.Fallback = append(s.Fallback, Tier{To: []string{uriFor("fallback2")}, Strategy: InOrder, Ring: 20 * time.Second})
+	inWorld(t, s, []string{"caller", "pos-1", "fallback", "fallback2"}, func(w *world) {
+		caller := w.calls("caller")
+		w.hangsUp(w.answers("pos-1"))
+		late := w.rings("fallback")
+		w.must(late.Ring())
+		w.net.SetLink(hosts["fallback"], guardAddr, simnetLink(300*time.Millisecond))
+		w.net.SetLink(guardAddr, hosts["fallback"], simnetLink(300*time.Millisecond))
+		w.pass(20*time.Second - 100*time.Millisecond)
+		w.must(late.Answer(sdp("fallback")))
+		other := w.rings("fallback2")
+		w.must(other.Ring())
+		w.pass(2 * time.Second)
+		w.up(late, "fallback")
+		w.hears(caller, "leg 2")
+		w.ended(other, "fallback2", "CANCEL", true)
+		w.hangsUp(caller)
+		w.nothingLeft()
+	})
+}

@@ -482,3 +482,5 @@ type (
 func (w *world) lossy(share float64) { w.net.SetLink("", "", simnet.Link{Loss: share}) }
 
 func udpAddr(s string) net.Addr { return net.UDPAddrFromAddrPort(netip.MustParseAddrPort(s)) }
+
+func simnetLink(latency time.Duration) simnet.Link { return simnet.Link{Latency: latency} }
