@@ -73,7 +73,11 @@ func drawPlan(t *rapid.T) plan {
 		}
 		return d
 	})
-	p.deeds = append([]deed{{who: "caller", what: "call"}}, rapid.SliceOfN(one, 1, 40).Draw(t, "deeds")...)
+	p.deeds = []deed{{who: "caller", what: "call"}}
+	if rapid.Bool().Draw(t, "taken at once") {
+		p.deeds = append(p.deeds, deed{who: "pos-1", what: "answer", then: time.Second})
+	}
+	p.deeds = append(p.deeds, rapid.SliceOfN(one, 1, 40).Draw(t, "deeds")...)
 	return p
 }
 
