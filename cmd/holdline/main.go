@@ -30,6 +30,7 @@ type cli struct {
 	Demo    demoCmd    `cmd:"" help:"Show a rescue on this machine, without a configuration."`
 	Journal journalCmd `cmd:"" help:"Verify or export the journal."`
 	Calls   callsCmd   `cmd:"" help:"List the calls in progress."`
+	Policy  policyCmd  `cmd:"" help:"Show, explain or try the rules by which releases are judged."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 

@@ -330,7 +330,7 @@ func fieldNames() []string {
 
 func (k *checker) files() {
 	if file := k.c.Policy.File; file != "" && k.file("policy.file", file) {
-		k.at("policy.file", "rules from a file are not read by this version; remove policy.file, and the built-in policy serves")
+		k.policy(file)
 	}
 	if file := k.c.Rescue.Prompt; file != "" && k.file("rescue.prompt", file) {
 		if _, err := media.LoadPrompt(file); err != nil {
@@ -343,6 +343,17 @@ func (k *checker) files() {
 	if strings.TrimSpace(k.c.Rescue.Text) == "" {
 		k.at("rescue.text", "rescue.text is empty; callers who can only read would see nothing while they wait")
 	}
+}
+
+// policy compiles the policy and reports what is wrong with it, in its own
+// lines.
+func (k *checker) policy(name string) {
+	rules, err := LoadPolicy(name)
+	if problems, ok := errors.AsType[Problems](err); ok {
+		k.problems = append(k.problems, problems...)
+		return
+	}
+	k.c.Policy.rules = rules
 }
 
 // file reports a file that is not there or cannot be read.

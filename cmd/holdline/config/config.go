@@ -17,6 +17,7 @@ import (
 
 	"holdline/configs"
 	"holdline/media"
+	"holdline/policy"
 )
 
 // Config is a whole configuration. A value returned by Load or Parse is
@@ -103,6 +104,17 @@ type Rescue struct {
 // Policy is where the rules come from.
 type Policy struct {
 	File string `yaml:"file"` // "": the built-in policy
+
+	rules *policy.Policy // what File says; nil: the built-in policy
+}
+
+// Rules returns the policy: that of the file, checked and compiled when the
+// configuration was read, or the built-in one.
+func (p Policy) Rules() *policy.Policy {
+	if p.rules == nil {
+		return policy.Builtin()
+	}
+	return p.rules
 }
 
 // Recording is the audio of calls.
@@ -189,6 +201,19 @@ func readProblem(err error) string {
 	default:
 		return fmt.Sprintf("the file cannot be read: %v", err)
 	}
+}
+
+// LoadPolicy reads, checks and compiles the policy file at path; "" stands for
+// the built-in policy. The error is Problems.
+func LoadPolicy(path string) (*policy.Policy, error) {
+	if path == "" {
+		return policy.Builtin(), nil
+	}
+	src, err := os.ReadFile(path)
+	if err != nil {
+		return nil, Problems{{File: path, Message: fmt.Sprintf("the policy cannot be read: %v", underlying(err))}}
+	}
+	return policy.Parse(path, src)
 }
 
 // Parse reads and checks src, the contents of the file called name. Paths of

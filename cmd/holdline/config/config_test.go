@@ -24,7 +24,7 @@ var compare = cmp.Options{
 	cmp.Comparer(func(a, b Address) bool { return a == b }),
 	cmp.Comparer(func(a, b HostPort) bool { return a == b }),
 	cmp.Comparer(func(a, b Listen) bool { return a == b }),
-	cmpopts.IgnoreFields(Config{}, "Digest"),
+	cmpopts.IgnoreFields(Config{}, "Digest"), cmpopts.IgnoreUnexported(Policy{}),
 }
 
 const minimal = `

@@ -21,7 +21,6 @@ import (
 	"holdline/cmd/holdline/config"
 	"holdline/console"
 	"holdline/media"
-	"holdline/policy"
 	"holdline/recorder"
 	"holdline/sip"
 )
@@ -232,9 +231,7 @@ func (n *Node) openConsole(c *config.Config) error {
 // start opens the doors: node.started is in the journal before the first call
 // can be.
 func (n *Node) start(c *config.Config) error {
-	n.record("node.started", "", startedData{
-		Version: n.version, Config: c.Digest, Policy: policy.Builtin().Digest(), Key: n.journal.KeyID(),
-	})
+	n.record("node.started", "", n.startedData(c, nil))
 	n.started.Store(true)
 	if err := n.guard.Start(); err != nil {
 		return fmt.Errorf("sip.listen: %w", err)
@@ -250,8 +247,20 @@ type startedData struct {
 	Version string   `json:"version"`
 	Config  string   `json:"config"`            // digest of the configuration
 	Policy  string   `json:"policy"`            // digest of the policy
+	Rules   string   `json:"rules,omitempty"`   // the policy file as it was; "" when the built-in policy serves
 	Key     string   `json:"key"`               // what signs the journal's checkpoints; Verify compares it
 	Refused []string `json:"refused,omitempty"` // keys that need a restart
+}
+
+// startedData says what is in force. The rules themselves are in it, so that
+// every verdict can be explained as long as the journal is there.
+func (n *Node) startedData(c *config.Config, refused []string) startedData {
+	rules := c.Policy.Rules()
+	d := startedData{Version: n.version, Config: c.Digest, Policy: rules.Digest(), Key: n.journal.KeyID(), Refused: refused}
+	if c.Policy.File != "" {
+		d.Rules = string(rules.Source())
+	}
+	return d
 }
 
 // record writes an entry to the journal.

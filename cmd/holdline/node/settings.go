@@ -23,7 +23,7 @@ func settings(c *config.Config) sip.Settings {
 		IntakeDTMF:    c.Intake.DTMF,
 		DisplayPrefix: c.Rescue.DisplayPrefix,
 		PersonalData:  c.Log.PersonalData,
-		Judge:         policy.Builtin().Judge,
+		Judge:         c.Policy.Rules().Judge,
 	}
 	if c.Intake.Trust == nil { // left out; an empty list means nobody
 		s.IntakeTrust = s.Trust
@@ -54,9 +54,7 @@ func (n *Node) Reload(next *config.Config) (refused []string, err error) {
 	n.setLevel(next.Log.Level)
 	n.config.Store(n.config.Load().With(next))
 	n.reloads.Add(1)
-	n.record("node.reloaded", "", startedData{
-		Version: n.version, Config: next.Digest, Policy: policy.Builtin().Digest(), Key: n.journal.KeyID(), Refused: refused,
-	})
+	n.record("node.reloaded", "", n.startedData(next, refused))
 	n.log.Info("configuration taken over", zap.String("config", next.Digest))
 	if len(refused) > 0 {
 		n.log.Warn("these keys need a restart and were not taken over", zap.String("keys", strings.Join(refused, ", ")))
