@@ -62,8 +62,7 @@ func BenchmarkINVITEPass(b *testing.B) {
 		}
 		c := g.newCall(msg.(*gosip.Request), nil, Route{Match: "sip:911@*", Kind: policy.Emergency})
 		c.media, c.Offer = session, string(body)
-		l := &leg{hasLeg: true}
-		l.Ports = benchPorts()
+		l := &leg{}
 		l.Dialog = Dialog{
 			CallID: c.ID, LocalTag: "b", Local: c.From, Remote: c.To, Target: uriFor("pos-1"),
 			Network: "udp", Next: hosts["pos-1"], Socket: guardAddr, User: "911",

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -40,4 +42,44 @@ func loadAverage() string {
 	}
 	f := strings.Fields(string(b))
 	return f[0]
+}
+
+// watchMachine tells, when the returned function is called, how many
+// processors were used meanwhile by processes that have no part in the bench:
+// with much of that, figures say little.
+func watchMachine() func() string {
+	busy, ours := machineTime(), ourTime()
+	began := time.Now()
+	return func() string {
+		others := machineTime() - busy - (ourTime() - ours)
+		return fmt.Sprintf("other work on the machine: %.2f of %d processors", max(0, others.Seconds()/time.Since(began).Seconds()), runtime.NumCPU())
+	}
+}
+
+// machineTime is the time that all processors were busy since the start.
+func machineTime() time.Duration {
+	b, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0
+	}
+	line, _, _ := strings.Cut(string(b), "\n")
+	var sum int64
+	for i, f := range strings.Fields(line)[1:] {
+		if i != 3 && i != 4 && i < 8 { // not idle, not waiting for a disk; guests are counted as user
+			n, _ := strconv.ParseInt(f, 10, 64)
+			sum += n
+		}
+	}
+	return time.Duration(sum) * 10 * time.Millisecond // USER_HZ is 100 everywhere
+}
+
+// ourTime is the time of this process and of the elements that have ended.
+func ourTime() (sum time.Duration) {
+	for _, who := range []int{unix.RUSAGE_SELF, unix.RUSAGE_CHILDREN} {
+		var r unix.Rusage
+		if unix.Getrusage(who, &r) == nil {
+			sum += time.Duration(r.Utime.Nano() + r.Stime.Nano())
+		}
+	}
+	return sum
 }

@@ -114,10 +114,11 @@ func run(args []string) error {
 		}
 		began := time.Now()
 		fmt.Printf("\n## %s\n\n", p.title)
+		busy := watchMachine()
 		if err := p.run(b); err != nil {
 			return fmt.Errorf("%s: %w", p.name, err)
 		}
-		fmt.Printf("\n(%s took %.0f s)\n", p.name, time.Since(began).Seconds())
+		fmt.Printf("\n(%s took %.0f s; %s)\n", p.name, time.Since(began).Seconds(), busy())
 	}
 	return nil
 }
