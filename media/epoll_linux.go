@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"runtime"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -226,6 +227,19 @@ func (p *epollPoller) open() (err error) {
 		return err
 	}
 	return p.watch(p.event)
+}
+
+// urgent is how much sooner than others a packet loop gets a processor, as a
+// nice value: a packet that waits is heard, an API request that waits is not.
+const urgent = -10
+
+// Own makes the calling goroutine the loop's only one on its thread, and puts
+// the thread before others where the system allows that (CAP_SYS_NICE, or
+// LimitNICE in the unit). Threads that the runtime starts later do not inherit
+// it: it starts them from others.
+func (p *epollPoller) Own() {
+	runtime.LockOSThread()
+	_ = unix.Setpriority(unix.PRIO_PROCESS, 0, urgent) // 0: this thread; without the right to it, all is as before
 }
 
 func (p *epollPoller) watch(fd int) error {

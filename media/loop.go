@@ -94,6 +94,9 @@ func (l *loop) stop() {
 // waiting, and no system call is spent on finding a socket empty.
 func (l *loop) run() {
 	defer l.finish()
+	if p, ok := l.poll.(interface{ Own() }); ok {
+		p.Own()
+	}
 	ready := make([]int, batchSize)
 	for {
 		n, err := l.poll.Wait(ready, l.deadline())

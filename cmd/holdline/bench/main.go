@@ -32,6 +32,7 @@ type bench struct {
 	profiles int
 	factor   float64 // of the lengths of all measurements
 	plot     string
+	only     string // of the elements, those whose name contains this
 }
 
 // part is one kind of measurement.
@@ -76,6 +77,7 @@ func run(args []string) error {
 	flags.Float64Var(&b.factor, "length", 1, "factor on the length of every measurement")
 	flags.StringVar(&b.profile, "profile", "", "write CPU profiles of Holdline to FILE.1, FILE.2 ... and heap profiles beside them")
 	flags.StringVar(&b.plot, "plot", "", "write the plot of growth to this SVG file")
+	flags.StringVar(&b.only, "only", "", "measure only elements whose name contains this")
 	flags.Usage = func() {
 		fmt.Fprintf(flags.Output(), "usage: bench [flags] [part...]\nparts: %s\n", strings.Join(names, ", "))
 		flags.PrintDefaults()

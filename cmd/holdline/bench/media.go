@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -127,6 +128,9 @@ func (b *bench) media() error {
 	fmt.Println("| --- | --- | --- | --- | --- | --- |")
 	for _, n := range []int{100, 500, 1000} {
 		for _, r := range b.relayers() {
+			if !strings.Contains(r.name, b.only) {
+				continue
+			}
 			m, err := b.relay(r, n, b.seconds(4))
 			if errors.Is(err, errMissing) {
 				fmt.Printf("| %s | %d | not installed | | | |\n", r.name, n)

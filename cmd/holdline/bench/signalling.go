@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -87,6 +88,9 @@ func (b *bench) signalling() error {
 	fmt.Println("| element | 100 calls/s | 500 | 1,000 | set-up p50 / p99 |")
 	fmt.Println("| --- | --- | --- | --- | --- |")
 	for _, c := range b.contenders() {
+		if !strings.Contains(c.name, b.only) {
+			continue
+		}
 		row := "| " + c.name
 		var setup times
 		for _, rate := range rates {
@@ -120,6 +124,9 @@ func (b *bench) highestRate() error {
 	fmt.Println("| element | highest clean rate | what came at the next step |")
 	fmt.Println("| --- | --- | --- |")
 	for _, c := range b.contenders() {
+		if !strings.Contains(c.name, b.only) {
+			continue
+		}
 		best, next := 0.0, ""
 		misses := 0
 		for rate := 500.0; rate <= 4000 && misses < 2; rate += 500 {
