@@ -28,7 +28,7 @@ func (c *Call) onBye(l *leg, req *gosip.Request, tx *gosip.ServerTx) {
 		c.fire(releaseRequested)
 	case l.Left != "" && l.State == Confirmed:
 		c.leftAfterTransfer(l, req, tx)
-	case l.open && !l.cancel:
+	case l.open:
 		l.held = &held{req, tx} // it overtook the 2xx it follows
 	default:
 		c.crossed(l, req)

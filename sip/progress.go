@@ -124,6 +124,11 @@ func (c *Call) accepted(l *leg, res *gosip.Response) {
 		c.acknowledge(l, nil)
 	}
 	if !wins {
+		if h := l.held; h != nil { // it has left already
+			l.held, l.State = nil, Over
+			c.crossed(l, h.req)
+			c.ok(h.req, h.tx)
+		}
 		c.bye(l, nil)
 		c.drop(l)
 		c.reap(l)
@@ -144,7 +149,7 @@ func (c *Call) accepted(l *leg, res *gosip.Response) {
 // the same: its CANCEL crossed the answer, and nobody else has the caller.
 func (c *Call) welcome(l *leg) bool {
 	s := c.g.settings.Load()
-	if !l.cancel || !l.hasMedia || c.excluded(s.target(l.Target)) {
+	if !l.cancel || !l.hasMedia || l.held != nil || c.excluded(s.target(l.Target)) {
 		return false
 	}
 	l.cancel, l.Rescue = false, c.State == Waiting
