@@ -118,7 +118,8 @@ func (c *Call) accepted(l *leg, res *gosip.Response) {
 		c.handOver(l, res)
 		return
 	}
-	wins := (i >= 0 || c.welcome(l)) && c.taker == nil && (c.State == Offering || c.State == Waiting)
+	alone := c.taker == nil && (c.State == Offering || c.State == Waiting)
+	wins := alone && (i >= 0 || c.welcome(l))
 	l.lateAck = wins && c.Offer == "" && !c.answered() && sdpOf(res) != nil
 	if !l.lateAck {
 		c.acknowledge(l, nil)
