@@ -558,3 +558,21 @@ func TestAnswerThatCrossesItsCancelIsWelcome(t *testing.T) {
 		w.nothingLeft()
 	})
 }
+
+// A bug in the handling of one event is not the caller's problem.
+func TestPanicLeavesTheCallBridged(t *testing.T) {
+	inWorld(t, usualSettings(), []string{"caller", "pos-1", "fallback"}, func(w *world) {
+		w.mayDegrade = true
+		caller := w.calls("caller")
+		pos := w.answers("pos-1")
+		w.guard.lookup(caller.ID()).post(func() { panic("a bug") })
+		w.up(caller, "caller")
+		w.up(pos, "pos-1")
+		w.hears(caller, "leg 1")
+		w.hangsUp(pos)
+		w.answers("fallback")
+		w.hears(caller, "leg 2")
+		w.hangsUp(caller)
+		w.nothingLeft()
+	})
+}
