@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/expr-lang/expr"
@@ -31,6 +32,10 @@ const (
 	maxExpression = 2000 // characters
 	maxNodes      = 500  // parts of the syntax tree
 )
+
+// maxError bounds what is written of a failed evaluation, in bytes: it may
+// quote a fact.
+const maxError = 200
 
 // functions are those of the expression language that neither loop nor make
 // values larger than their arguments.
@@ -74,10 +79,17 @@ func compile(text string, condition bool) (*expression, *fault) {
 // wrong in it into an error.
 func (e *expression) run(machine *vm.VM, v *view) (any, error) {
 	out, err := machine.Run(e.program, v)
-	if err != nil {
-		return nil, errors.New(faultOf(err).message)
+	if err == nil {
+		return out, nil
 	}
-	return out, nil
+	message := err.Error()
+	if fe, ok := errors.AsType[*file.Error](err); ok {
+		message = fe.Message // without the excerpt of several lines
+	}
+	if len(message) > maxError {
+		message = strings.ToValidUTF8(message[:maxError], "") + "..."
+	}
+	return nil, errors.New(message)
 }
 
 // faultOf takes the place and the words out of an error of the library.
@@ -92,7 +104,7 @@ func faultOf(err error) *fault {
 // Words of the library that the manual does not use.
 var (
 	wrongResult = regexp.MustCompile(`^expected bool, but got (\w+)$`)
-	numberType  = regexp.MustCompile(`\b(float64|int64|int)\b`)
+	numberType  = regexp.MustCompile(`\b(?:float64|int64|int)\b`)
 	earlyEnd    = regexp.MustCompile(`^unexpected token EOF$`)
 	stray       = regexp.MustCompile(`unexpected token \w+\("(.*)"\)`)
 )
@@ -104,5 +116,5 @@ func plain(message string) string {
 	}
 	message = numberType.ReplaceAllString(message, "number")
 	message = earlyEnd.ReplaceAllString(message, "the expression ends here, and something is missing")
-	return stray.ReplaceAllString(message, "`$1` is not understood here")
+	return strings.TrimSpace(stray.ReplaceAllString(message, "`$1` is not understood here"))
 }

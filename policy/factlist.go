@@ -38,7 +38,7 @@ func FactList() []Fact {
 		Fact{"redials", "number", "", nil, "Calls of the same caller shortly before this one; 0 also when unknown."},
 		Fact{"surge", "bool", "", nil, "The centre is in surge mode."},
 		Fact{"hour", "number", "hours", nil, "The hour of the day at the centre, 0 to 23; -1 when unknown."},
-		Fact{"weekday", "string", "", []string{"monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"}, "The day of the week at the centre."},
+		Fact{"weekday", "string", "", []string{"", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"}, "The day of the week at the centre; empty when unknown."},
 	)
 }
 

@@ -18,6 +18,7 @@ const (
 	RuleReviewed         = "prank-reviewed"    // a prank may be let go, and somebody must listen to it
 	RuleIntakeComplete   = "intake-complete"   // the call taker has what is needed to send help
 	RuleIntakeClaimed    = "intake-claimed"    // the same, only by the call taker's own word
+	RuleSurgeMode        = "surge-mode"        // supervisors relaxed the guard for a mass event
 	RuleIntakeIncomplete = "intake-incomplete" // nobody has taken this call yet
 )
 

@@ -81,6 +81,9 @@ type compiler struct {
 
 func (c *compiler) root(body ast.Node) {
 	keys := c.mapping(body, "a policy", "timezone", "sources", "rules")
+	if keys == nil {
+		return
+	}
 	if n := keys["timezone"]; n != nil {
 		c.timezone(n)
 	}
@@ -138,6 +141,10 @@ func decisions() []string { return []string{string(Allow), string(Intercept), st
 func (c *compiler) rule(n ast.Node) {
 	keys := c.mapping(n, "a rule", "name", "when", "verdict", "why")
 	if keys == nil {
+		return
+	}
+	if tag, ok := keys["when"].(*ast.TagNode); ok { // it swallows the keys after it
+		c.text(tag, "when")
 		return
 	}
 	r := fileRule{at: n, when: keys["when"]}
