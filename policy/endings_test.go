@@ -1,0 +1,56 @@
+package policy
+
+import (
+	"testing"
+	"time"
+)
+
+// TestLegitimateEndings: the rows of the guide's table that end with a release
+// by the position. The caller's own hang-up, and a position whose caller was
+// taken over with Replaces, are no releases and never reach a policy.
+func TestLegitimateEndings(t *testing.T) {
+	call := func(change func(*Facts)) Facts {
+		f := Facts{Kind: Emergency, Service: "urn:service:sos", Release: ReleaseBye, Position: "pos-1", Agent: "ann", Talk: 17 * time.Second}
+		change(&f)
+		return f
+	}
+	disposition := func(value, source string) func(*Facts) {
+		return func(f *Facts) { f.Intake = Intake{Disposition: {Value: value, By: "pos-1", Source: source}} }
+	}
+	tests := map[string]struct {
+		facts Facts
+		want  Decision
+		rule  string
+	}{
+		"test call, the position itself ends it (i3 section 9)": {
+			call(func(f *Facts) { f.Kind, f.Service, f.Talk = Test, "urn:service:test.sos", time.Second }), Allow, RuleTestCall,
+		},
+		"after a successful REFER (i3 section 4.7.2)": {call(func(f *Facts) { f.Transfer = "succeeded" }), Allow, RuleTransferred},
+		"before it was answered: it must not leave":   {call(func(f *Facts) { f.Transfer = "pending" }), Intercept, RuleTransferPending},
+		"after an error NOTIFY: it must not leave":    {call(func(f *Facts) { f.Transfer = "failed" }), Intercept, RuleIntakeIncomplete},
+		"REFER and BYE at once, with intake complete": {
+			call(func(f *Facts) { f.Transfer = "pending"; f.Intake = marked("incident=7") }), Intercept, RuleTransferPending,
+		},
+		"administrative line, outbound callback": {call(func(f *Facts) { f.Kind, f.Service = Admin, "sip:5045551000@psap" }), Allow, RuleAdminCall},
+		"misdial, by a code":                     {call(disposition("misdial", "dtmf")), Allow, RuleIntakeComplete},
+		"pocket dial, by a code":                 {call(disposition("pocket-dial", "dtmf")), Allow, RuleIntakeComplete},
+		"open line, by the call-handling system": {call(disposition("open-line", "header")), Allow, RuleIntakeComplete},
+		"duplicate, from CAD":                    {call(disposition("duplicate", "http")), Allow, RuleIntakeComplete},
+		"prank: allowed, always reviewed":        {call(disposition("prank", "dtmf")), Review, RuleReviewed},
+		"a short call without a word: shortness proves nothing": {
+			call(func(f *Facts) { f.Talk = 15 * time.Second }), Intercept, RuleIntakeIncomplete,
+		},
+		"surge mode relaxes the whole centre":           {call(func(f *Facts) { f.Surge = true }), Allow, RuleSurgeMode},
+		"surge mode does not relax transfers":           {call(func(f *Facts) { f.Surge, f.Transfer = true, "pending" }), Intercept, RuleTransferPending},
+		"a failure of phone or network: same guard":     {call(func(f *Facts) { f.Release = "session timer expired" }), Intercept, RuleIntakeIncomplete},
+		"the fallback taker after a rescue: same guard": {call(func(f *Facts) { f.Rescues, f.Position = 1, "sip:f@x" }), Intercept, RuleIntakeIncomplete},
+	}
+	p := Builtin()
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			if v := p.Judge(tc.facts); v.Decision != tc.want || v.Rule != tc.rule {
+				t.Errorf("%+v, want %s by %s", v, tc.want, tc.rule)
+			}
+		})
+	}
+}
