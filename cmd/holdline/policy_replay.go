@@ -77,7 +77,7 @@ func (r *replay) summary() error {
 	for _, n := range r.changes {
 		changed += n
 	}
-	fmt.Fprintf(r.out, "%d releases judged, %d verdicts would change\n", r.judged, changed)
+	fmt.Fprintf(r.out, "releases judged: %d\nverdicts that would change: %d\n", r.judged, changed)
 	for _, change := range slices.Sorted(maps.Keys(r.changes)) {
 		fmt.Fprintf(r.out, "  %s: %d\n", change, r.changes[change])
 	}
@@ -85,7 +85,7 @@ func (r *replay) summary() error {
 		fmt.Fprintf(r.out, "  the same by another rule: %d\n", r.otherBy)
 	}
 	for _, rule := range slices.Sorted(maps.Keys(r.skipped)) {
-		fmt.Fprintf(r.out, "  rule %s could not be evaluated: %d times\n", rule, r.skipped[rule])
+		fmt.Fprintf(r.out, "  rule %s could not be evaluated: %d\n", rule, r.skipped[rule])
 	}
 	if r.without > 0 {
 		fmt.Fprintf(r.out, "  not judged, because the record holds no facts: %d\n", r.without)
