@@ -70,20 +70,7 @@ func (c *Call) sendCancel(l *leg) {
 		return
 	}
 	l.cancelSent = true
-	inv := l.request
-	req := gosip.NewRequest(gosip.CANCEL, *inv.Recipient.Clone())
-	via := *inv.Via()
-	req.AppendHeader(&via)
-	for _, h := range inv.Headers() {
-		switch longName(h.Name()) {
-		case "route", "from", "to", "call-id":
-			req.AppendHeader(gosip.NewHeader(h.Name(), h.Value()))
-		case "max-forwards":
-			hops := gosip.MaxForwardsHeader(70)
-			req.AppendHeader(&hops)
-		}
-	}
-	req.AppendHeader(&gosip.CSeqHeader{SeqNo: l.Invite, MethodName: gosip.CANCEL})
+	req := cancelOf(l.request)
 	if c.taker != nil { // or the phone shows a missed call (RFC 3326 section 2)
 		req.AppendHeader(gosip.NewHeader("Reason", `SIP;cause=200;text="Call completed elsewhere"`))
 	} else if c.ended.Bye != nil {
@@ -91,9 +78,6 @@ func (c *Call) sendCancel(l *leg) {
 			req.AppendHeader(gosip.NewHeader("Reason", v))
 		}
 	}
-	req.SetBody(nil)
-	req.SetTransport(inv.Transport())
-	req.SetDestination(inv.Destination())
 	c.send(l, req, func(edge.Response) {})
 }
 

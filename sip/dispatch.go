@@ -18,7 +18,11 @@ const allow = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, MESSAGE, 
 // request's own and must not block.
 func (g *Guard) dispatch(req *gosip.Request, tx *gosip.ServerTx) {
 	if req.Method == gosip.ACK {
-		g.inDialog(req, tx)
+		if g.onward(req) && g.throughUs(req) {
+			g.passAck(req)
+		} else {
+			g.inDialog(req, tx)
+		}
 		tx.Terminate()
 		return
 	}
@@ -36,8 +40,8 @@ func (g *Guard) dispatch(req *gosip.Request, tx *gosip.ServerTx) {
 		return
 	}
 	if tag(get(req, "to")) != "" {
-		if req.Method != gosip.INVITE && req.Method != gosip.BYE && g.find(get(req, "call-id"), tag(get(req, "to"))) == nil {
-			g.pass(req, tx) // of a subscription that was made through us
+		if g.throughUs(req) {
+			g.pass(req, tx)
 			return
 		}
 		g.inDialog(req, tx)

@@ -17,6 +17,10 @@ func itoa(n int) string { return strconv.Itoa(n) }
 
 // onInvite starts a call (RFC 3261 section 13.3.1).
 func (g *Guard) onInvite(req *gosip.Request, tx *gosip.ServerTx) {
+	if g.spirals(req) {
+		g.pass(req, tx)
+		return
+	}
 	if code := g.rejects(req); code != 0 {
 		g.refuse(req, tx, code)
 		return

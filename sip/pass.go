@@ -12,7 +12,8 @@ import (
 
 // pass takes a request outside our dialogs on to where its route leads, as a
 // stateful proxy does (RFC 3261 section 16): REGISTER, SUBSCRIBE, NOTIFY,
-// MESSAGE, PUBLISH, OPTIONS for somebody else. No call is made of it.
+// MESSAGE, PUBLISH, OPTIONS for somebody else, and an INVITE of ours that comes
+// back (spirals). No call is made of it.
 func (g *Guard) pass(req *gosip.Request, tx *gosip.ServerTx) {
 	if strings.TrimSpace(get(req, "max-forwards")) == "0" {
 		g.refuse(req, tx, 483)
@@ -31,7 +32,7 @@ func (g *Guard) pass(req *gosip.Request, tx *gosip.ServerTx) {
 		g.refuse(req, tx, code)
 		return
 	}
-	if req.Method == gosip.SUBSCRIBE || req.Method == gosip.REFER || req.Method == gosip.NOTIFY {
+	if req.Method == gosip.INVITE || req.Method == gosip.SUBSCRIBE || req.Method == gosip.REFER || req.Method == gosip.NOTIFY {
 		tx.Respond(respond(req, 100, reasons[100], ""))
 	}
 	g.resolve(hop, func(hops []hopAddr, err error) {
@@ -95,38 +96,6 @@ func loops(req *gosip.Request, g *Guard) bool {
 	return seen > 2 // once on the trunk side and once on the station side are fine
 }
 
-func (g *Guard) passTo(req *gosip.Request, tx *gosip.ServerTx, uri string, hops []hopAddr) {
-	h := hops[0]
-	socket, err := g.socketFor(h.network, h.addr)
-	if err != nil {
-		g.refuse(req, tx, 502)
-		return
-	}
-	out, err := g.passed(req, uri, h, socket)
-	if err != nil {
-		g.refuse(req, tx, 416)
-		return
-	}
-	finished := false
-	g.edge.Send(out, func(r edge.Response) {
-		switch {
-		case finished:
-		case r.Err != nil && len(hops) > 1:
-			finished = true
-			g.passTo(req, tx, uri, hops[1:])
-		case r.Err != nil:
-			finished = true
-			g.refuse(req, tx, 408)
-		case r.StatusCode == 100:
-		default:
-			finished = r.StatusCode >= 200
-			if err := tx.Respond(backwards(req, r.Response)); err != nil {
-				g.log.Debug("answer not sent", zap.Error(err))
-			}
-		}
-	})
-}
-
 // passed is req as it leaves: our Via on top, ourselves in the path of what
 // comes back, everything else as it was (RFC 3261 section 16.6).
 func (g *Guard) passed(req *gosip.Request, uri string, h hopAddr, socket string) (*gosip.Request, error) {
@@ -141,7 +110,7 @@ func (g *Guard) passed(req *gosip.Request, uri string, h hopAddr, socket string)
 	if h.network != "udp" {
 		self = "<sip:" + socket + ";transport=" + h.network + ";lr>"
 	}
-	if req.Method == gosip.SUBSCRIBE || req.Method == gosip.REFER {
+	if req.Method == gosip.INVITE || req.Method == gosip.SUBSCRIBE || req.Method == gosip.REFER {
 		out.AppendHeader(gosip.NewHeader("Record-Route", self))
 	}
 	if req.Method == gosip.REGISTER {

@@ -66,6 +66,7 @@ type End struct {
 // Request is a request that a test wants sent.
 type Request struct {
 	Method      string
+	From, To    string // outside a dialog, without tag; "": the phone's own URI and the request URI
 	Headers     [][2]string
 	ContentType string // "" with a body: application/sdp
 	Body        []byte

@@ -183,9 +183,16 @@ func (p *Phone) SendRaw(dest string, raw []byte) error {
 // Request sends a request outside any dialog, to host:port, and waits for its
 // final response.
 func (p *Phone) Request(ctx context.Context, dest, uri string, r Request) (*gosip.Response, error) {
-	local := "<sip:" + p.opts.User + "@" + p.Addr() + ">;tag=" + newTag()
+	to := r.To
+	if to == "" {
+		to = "<" + uri + ">"
+	}
+	from := r.From
+	if from == "" {
+		from = "<sip:" + p.opts.User + "@" + p.Addr() + ">"
+	}
 	raw, branch := p.build(outgoing{
-		method: r.Method, uri: uri, from: local, to: "<" + uri + ">", callID: newTag(), cseq: 1,
+		method: r.Method, uri: uri, from: from + ";tag=" + newTag(), to: to, callID: newTag(), cseq: 1,
 		headers: r.Headers, contentType: r.ContentType, body: r.Body,
 	})
 	p.mu.Lock()
