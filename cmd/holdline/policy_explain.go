@@ -21,12 +21,16 @@ type policyExplainCmd struct {
 
 // Run implements the command.
 func (c policyExplainCmd) Run(a app) error {
-	given, err := c.given()
-	if err != nil {
-		return err
+	var given *policy.Policy
+	if c.Policy != "" {
+		p, err := loadPolicy(c.Policy)
+		if err != nil {
+			return err
+		}
+		given = p
 	}
 	var releases []releaseRecord
-	err = readReleases(c.Data, recorder.Query{Call: c.Call}, &scan{
+	err := readReleases(c.Data, recorder.Query{Call: c.Call}, &scan{
 		release: func(r releaseRecord) error { releases = append(releases, r); return nil },
 	})
 	if err != nil {
@@ -52,13 +56,6 @@ func (c policyExplainCmd) Run(a app) error {
 		}
 	}
 	return nil
-}
-
-func (c policyExplainCmd) given() (*policy.Policy, error) {
-	if c.Policy == "" {
-		return nil, nil //nolint:nilnil // none was given
-	}
-	return loadPolicy(c.Policy)
 }
 
 // known finds the policies that judged, by their digests: the built-in one, and
