@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -78,23 +79,34 @@ var owned = map[string]bool{
 	"max-forwards": true, "content-length": true,
 }
 
+// isOwned tells whether a header is one that a B2BUA makes anew, without
+// making a string for each of the headers of each message.
+func isOwned(h gosip.Header) bool {
+	n := h.Name()
+	var low [16]byte // longer than any that is owned
+	if len(n) > len(low) {
+		return false
+	}
+	if len(n) == 1 {
+		return owned[longName(n)]
+	}
+	for i := range len(n) {
+		c := n[i]
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		low[i] = c
+	}
+	return owned[string(low[:len(n)])]
+}
+
 // carry copies to out every header of in that is not owned, but for those
 // whose long names are in except. Compact names of headers that sipgo writes
 // itself are spelled out; all other text is untouched.
 func carry(in, out gosip.Message, except ...string) {
-next:
 	for _, h := range headersOf(in) {
-		if edge.IsInternal(h) {
+		if edge.IsInternal(h) || isOwned(h) || slices.ContainsFunc(except, func(x string) bool { return isNamed(h, x) }) {
 			continue
-		}
-		name := longName(h.Name())
-		if owned[name] {
-			continue
-		}
-		for _, x := range except {
-			if name == x {
-				continue next
-			}
 		}
 		out.AppendHeader(gosip.NewHeader(h.Name(), h.Value()))
 	}
