@@ -74,6 +74,7 @@ func parts(body []byte, boundary string) [][2]int {
 // partHead returns a part's content type and where its content starts.
 func partHead(part []byte) (contentType string, start int) {
 	contentType = "text/plain"
+	named := false // the line before was the Content-Type: a folded line goes on with it (RFC 5322 section 2.2.3)
 	for start < len(part) {
 		eol := bytes.IndexByte(part[start:], '\n')
 		if eol < 0 {
@@ -84,8 +85,14 @@ func partHead(part []byte) (contentType string, start int) {
 		if line == "" {
 			return contentType, start
 		}
+		if line[0] == ' ' || line[0] == '\t' {
+			if named {
+				contentType += " " + strings.TrimSpace(line)
+			}
+			continue
+		}
 		name, value, _ := strings.Cut(line, ":")
-		if strings.EqualFold(strings.TrimSpace(name), "content-type") {
+		if named = strings.EqualFold(strings.TrimSpace(name), "content-type"); named {
 			contentType = strings.TrimSpace(value)
 		}
 	}

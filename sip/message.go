@@ -62,10 +62,7 @@ func getAll(msg gosip.Message, name string) []string {
 }
 
 func headersOf(msg gosip.Message) []gosip.Header {
-	switch m := msg.(type) {
-	case *gosip.Request:
-		return m.Headers()
-	case *gosip.Response:
+	if m, ok := msg.(interface{ Headers() []gosip.Header }); ok { // also what wraps one, like edge.Response
 		return m.Headers()
 	}
 	return nil

@@ -134,6 +134,8 @@ func (c *Call) onRelayed(r *relayed, res edge.Response) {
 		r.to.Dialog.learn(res.Response, "", false)
 		c.timed(r.to, res.Response, true)
 		out.AppendHeader(gosip.NewHeader("Contact", r.from.Dialog.contact()))
+	} else if code < 300 && r.req.Method == gosip.REFER {
+		out.AppendHeader(gosip.NewHeader("Contact", r.from.Dialog.contact())) // RFC 3515 section 2.2 wants one
 	}
 	carry(res.Response, out)
 	c.timed(r.from, out, false)
