@@ -14,8 +14,10 @@ test: ## what CI runs: vet, then every test with the race detector
 lint: ## golangci-lint, the installed one or else the pinned version
 	@if command -v golangci-lint >/dev/null; then golangci-lint run ./...; else $(GO) run $(LINT) run ./...; fi
 
-bench: ## the benchmarks, once
-	$(GO) test -run '^$$' -bench . -benchmem ./...
+BENCHFLAGS ?= -length 0.5
+bench: ## Go benchmarks of the hot paths, and Holdline beside others; see docs/performance.md
+	$(GO) test -run '^$$' -bench . -benchtime 0.3s -benchmem ./media ./recorder ./sip
+	$(GO) run ./cmd/holdline/bench $(BENCHFLAGS)
 
 FUZZTIME ?= 20s
 fuzz: ## every fuzz target for FUZZTIME

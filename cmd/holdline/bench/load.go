@@ -26,6 +26,7 @@ type call struct {
 	toTag, target, routes               []byte // from the 200
 	side                                [2]taken
 	again                               bool // something was sent twice
+	leaving                             bool // hangs up as soon as it is answered
 	failed                              bool
 	position                            int
 }
@@ -215,6 +216,7 @@ func (l *load) hangUp(i int) {
 	c := &l.calls[i]
 	c.mu.Lock()
 	if c.answered == 0 || c.bye != 0 || c.failed {
+		c.leaving = true
 		c.mu.Unlock()
 		return
 	}
@@ -297,6 +299,9 @@ func (l *load) toCaller(msg []byte, at int64) {
 			l.hub.add(i, callers, audioPort(msg))
 		}
 		l.answered.Add(1)
+		if c.leaving {
+			l.after(0, func() { l.hangUp(i) })
+		}
 	}
 }
 

@@ -30,6 +30,7 @@ func (b *bench) contenders() []contender {
 // result is what became of the calls of one rate.
 type result struct {
 	calls, failed, resent int
+	refused               int     // of failed, those with a final answer that was none of the taker's
 	cpu                   float64 // seconds per 1,000 calls
 	setup                 times   // INVITE to 180 at the caller
 }
@@ -39,7 +40,7 @@ func (r result) clean() bool { return r.failed == 0 && r.resent == 0 }
 func (r result) String() string {
 	s := fmt.Sprintf("%.2f", r.cpu)
 	if !r.clean() {
-		s += fmt.Sprintf(" (%d failed, %d resent)", r.failed, r.resent)
+		s += fmt.Sprintf(" (%d failed, %d of them refused, %d resent)", r.failed, r.refused, r.resent)
 	}
 	return s
 }
@@ -67,7 +68,7 @@ func (b *bench) calls(e *element, rate float64, length, hold time.Duration, medi
 		l.after(hold, func() { l.hangUp(i) })
 	})
 	wait(hold+3*time.Second, func() bool { return int(l.ended.Load()+l.failed.Load()) >= n })
-	r := result{calls: n, resent: int(l.resent.Load()), failed: n - int(l.ended.Load())}
+	r := result{calls: n, resent: int(l.resent.Load()), failed: n - int(l.ended.Load()), refused: int(l.failed.Load())}
 	r.cpu = (e.cpu() - before).Seconds() / float64(n) * 1000
 	for i := range l.calls {
 		c := &l.calls[i]
