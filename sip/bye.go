@@ -108,6 +108,9 @@ func (c *Call) facts(r *release, now time.Time) policy.Facts {
 		Talk: now.Sub(c.Taken), Rescues: c.Rescues, Intake: c.intake(), Transfer: r.leg.Left,
 		Holding: c.Held && r.leg == c.taker,
 	}
+	if r.leg.failed != "" {
+		f.Transfer, f.TransferTo = transferFailed, r.leg.failed
+	}
 	if c.transfer != nil && c.transfer.by == r.leg {
 		f.Transfer, f.TransferTo = transferPending, c.transfer.to.Target
 	}

@@ -67,6 +67,7 @@ type leg struct {
 	sent       *edge.Sent     // the INVITE under way
 	ack        *gosip.Request // of its 2xx, to be sent again
 	byeSeen    bool           // its BYE is in the journal
+	failed     string         // whom its last transfer went to, when nobody there took the call
 	alive      bool           // any response came
 	open       bool           // its INVITE has no final answer yet
 	cancel     bool           // given up: CANCEL is sent, or due with the first provisional

@@ -10,6 +10,7 @@ import (
 	gosip "github.com/emiago/sipgo/sip"
 	"go.uber.org/zap"
 
+	"holdline/policy"
 	"holdline/sip/edge"
 )
 
@@ -25,6 +26,7 @@ type transfer struct {
 const (
 	transferPending   = "pending"
 	transferSucceeded = "succeeded"
+	transferFailed    = "failed"
 )
 
 const (
@@ -137,7 +139,7 @@ func (c *Call) handOver(l *leg, res *gosip.Response) {
 	c.answer200 = res
 	c.fire(takerReplaced)
 	if old != nil {
-		old.Left = transferSucceeded
+		old.Left, old.failed = transferSucceeded, ""
 		c.notify(t, 200, reasons[200])
 		c.after(transferBye, func() {
 			if old.State == Confirmed {
@@ -153,6 +155,7 @@ func (c *Call) handOver(l *leg, res *gosip.Response) {
 func (c *Call) transferFailed(why failure) {
 	t := c.transfer
 	c.transfer = nil
+	t.by.failed = t.to.Target
 	code, reason := why.Code, why.Reason
 	if code == 0 {
 		code, reason = 408, reasons[408]
@@ -168,6 +171,9 @@ func (c *Call) leftAfterTransfer(l *leg, req *gosip.Request, tx *gosip.ServerTx)
 	f := c.facts(r, time.Now())
 	r.data.Facts = &f
 	v := c.verdict(f)
+	if v.Decision == policy.Intercept { // a policy without a rule for it: there is nobody to keep any more
+		v = policy.Verdict{Decision: policy.Allow, Rule: policy.RuleTransferred, Why: "somebody else has the caller", Policy: v.Policy}
+	}
 	c.countVerdict(v.Decision)
 	c.record("release.requested", r.data)
 	c.record("release.allowed", c.verdictData(r, v))
