@@ -172,3 +172,37 @@ func TestStrictRoutingPeer(t *testing.T) {
 		t.Errorf("got %s with Route %q", req.Recipient.String(), getAll(req, "route"))
 	}
 }
+
+// A call server may challenge: the caller gets the challenge as it is, and the
+// INVITE with credentials passes. A desk that challenges is passed over.
+func TestChallengesOfACallServerPass(t *testing.T) {
+	s := usualSettings()
+	s.Routes = append([]Route{{Match: "sip:911@pbx.example", To: []string{"sip:10.0.0.12:5060"}}}, s.Routes...)
+	s.Positions = s.Positions[:1]
+	inWorld(t, s, []string{"caller", "pos-1", "pos-2", "fallback"}, func(w *world) {
+		const challenge = `Digest realm="pbx", nonce="n"`
+		calls := func(more ...[2]string) *phone.Call {
+			return w.calls("caller", func(v *phone.Invite) { v.RequestURI, v.Headers, v.CallID = "sip:911@pbx.example", more, "same" })
+		}
+		first := calls()
+		w.must(w.rings("pos-2").Reject(407, [2]string{"Proxy-Authenticate", challenge}))
+		res, err := first.WaitAnswer(w.ctx)
+		if err != nil || res.StatusCode != 407 || get(res, "proxy-authenticate") != challenge {
+			t.Fatalf("the caller got %v, %v", res, err)
+		}
+		again := calls([2]string{"Proxy-Authorization", `Digest response="r"`})
+		server := w.answers("pos-2")
+		if got := headerOf(server.Invite, "proxy-authorization"); got != `Digest response="r"` {
+			t.Errorf("credentials: %q", got)
+		}
+		w.hears(again, "leg 1")
+		w.hangsUp(again)
+
+		desk := w.calls("caller")
+		w.must(w.rings("pos-1").Reject(401, [2]string{"WWW-Authenticate", challenge}))
+		w.answers("fallback")
+		w.up(desk, "caller")
+		w.hangsUp(desk)
+		w.nothingLeft()
+	})
+}

@@ -47,6 +47,7 @@ func (c *Call) onInviteResponse(l *leg, r edge.Response) {
 	case res.StatusCode < 300:
 		c.accepted(l, res)
 	case res.StatusCode == 422 && c.tryLonger(l, res):
+	case c.challenged(l, res):
 	default:
 		l.open = false
 		l.State = Over

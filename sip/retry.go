@@ -63,3 +63,23 @@ func (c *Call) tryLonger(l *leg, res *gosip.Response) bool {
 	l.sent = c.send(l, req, func(r edge.Response) { c.onInviteResponse(l, r) })
 	return true
 }
+
+// challenged passes a digest challenge (RFC 3261 section 22) of a call server
+// on: whoever calls through it answers with credentials in a new INVITE. A
+// desk that challenges is a desk that refuses: no caller is lost to it.
+func (c *Call) challenged(l *leg, res *gosip.Response) bool {
+	if res.StatusCode != 401 && res.StatusCode != 407 || l.Desk || c.State != Offering || l.cancel ||
+		get(c.invite, "authorization") != "" || get(c.invite, "proxy-authorization") != "" {
+		return false
+	}
+	l.open = false
+	l.State = Over
+	c.recordFailure(l, failure{Code: res.StatusCode, Reason: res.Reason, res: res})
+	c.ended.By, c.ended.Reason, c.ended.Code = "error", "challenged by "+l.Target, res.StatusCode
+	c.ended.Refusal = c.relay(res, l)
+	c.offers = without(c.offers, l)
+	c.drop(l)
+	c.fire(offersRefused)
+	c.reap(l)
+	return true
+}
