@@ -68,6 +68,9 @@ func parts(body []byte, boundary string) [][2]int {
 		at += eol + 1
 		start = at
 	}
+	if start >= 0 { // the last delimiter is missing: the last part ends with the body
+		out = append(out, [2]int{start, len(body)})
+	}
 	return out
 }
 
@@ -91,7 +94,10 @@ func partHead(part []byte) (contentType string, start int) {
 			}
 			continue
 		}
-		name, value, _ := strings.Cut(line, ":")
+		name, value, isHeader := strings.Cut(line, ":")
+		if !isHeader || strings.ContainsAny(name, "= <\t") {
+			return contentType, start - eol - 1 // no blank line: the content begins here
+		}
 		if named = strings.EqualFold(strings.TrimSpace(name), "content-type"); named {
 			contentType = strings.TrimSpace(value)
 		}

@@ -41,3 +41,16 @@ func FuzzBody(f *testing.F) {
 		withSDP(contentType, body, []byte("v=0\r\n"))
 	})
 }
+
+// Bodies as careless peers write them: no last delimiter, no blank line.
+func TestSDPIsFoundInCarelessBodies(t *testing.T) {
+	for _, body := range []string{
+		"--a\r\nContent-Type: application/pidf+xml\r\n\r\n<x/>\r\n--a\r\nContent-Type: application/sdp\r\n\r\nv=0\r\ns=-\r\n",
+		"--a\r\nContent-Type: application/sdp\r\nv=0\r\ns=-\r\n--a--\r\n",
+	} {
+		from, to, ok := sdpPart("multipart/mixed;boundary=a", []byte(body))
+		if !ok || !strings.HasPrefix(body[from:to], "v=0\r\ns=-") || strings.Contains(body[from:to], "--a") {
+			t.Errorf("%q: found %v %q", body, ok, body[from:to])
+		}
+	}
+}

@@ -47,6 +47,10 @@ func (g *Guard) dispatch(req *gosip.Request, tx *gosip.ServerTx) {
 		g.inDialog(req, tx)
 		return
 	}
+	if g.ongoing(req) { // careless peers leave the To tag out
+		g.inDialog(req, tx)
+		return
+	}
 	switch req.Method {
 	case gosip.INVITE:
 		g.onInvite(req, tx)
@@ -65,6 +69,21 @@ func (g *Guard) dispatch(req *gosip.Request, tx *gosip.ServerTx) {
 	default:
 		g.refuse(req, tx, 405)
 	}
+}
+
+// ongoing tells whether a request without a To tag belongs to a call that is
+// up: the caller's own Call-ID and tag, and a later number.
+func (g *Guard) ongoing(req *gosip.Request) bool {
+	from := tag(get(req, "from"))
+	n, _, _ := cseq(req)
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	for _, c := range g.byID[get(req, "call-id")] {
+		if c.up.Load() && !c.over.Load() && n > c.inviteSeq && tag(get(c.invite, "from")) == from {
+			return true
+		}
+	}
+	return false
 }
 
 // unacceptable checks what any request must have (RFC 3261 section 8.1.1);

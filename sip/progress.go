@@ -177,6 +177,7 @@ func (c *Call) bridge() {
 	}
 	first := !c.answered()
 	if first {
+		c.up.Store(true)
 		c.Answered = now
 		c.caller.State = Confirmed
 		c.caller.Since = now

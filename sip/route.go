@@ -72,7 +72,7 @@ func (s *Settings) route(requestURI string) (Route, bool) {
 	if strings.HasPrefix(uri, "urn:service:test") {
 		kind = policy.Test
 	}
-	for _, candidate := range []string{requestURI, strings.Replace(uri, "urn:service:test.", "urn:service:", 1)} {
+	for _, candidate := range []string{requestURI, tested(uri)} {
 		for _, r := range s.Routes {
 			if !glob(r.Match, candidate) {
 				continue
@@ -90,6 +90,16 @@ func (s *Settings) route(requestURI string) (Route, bool) {
 		return Route{Match: requestURI, Kind: policy.Emergency}, true
 	}
 	return Route{}, false
+}
+
+// tested is the service that a test call is a test of. Some write a colon
+// where RFC 6881 section 17 has a dot.
+func tested(uri string) string {
+	rest, ok := strings.CutPrefix(uri, "urn:service:test")
+	if !ok || rest == "" {
+		return uri
+	}
+	return "urn:service:" + rest[1:]
 }
 
 // glob matches * with any text, ? with one character, without regard to case.

@@ -20,6 +20,7 @@ func TestRoute(t *testing.T) {
 		{"urn:service:sos", "pos-1", policy.Emergency, true},
 		{"URN:SERVICE:SOS.fire", "pos-1", policy.Emergency, true},
 		{"urn:service:test.sos", "pos-1", policy.Test, true},
+		{"urn:service:test:sos", "pos-1", policy.Test, true},
 		{"sip:911@psap.example;user=phone", "pos-2", policy.Emergency, true},
 		{"sip:5045551000@gw", "pos-3", policy.Admin, true},
 		{"sip:9111@psap", "", "", false},

@@ -558,3 +558,30 @@ func TestSessionWithAHostName(t *testing.T) {
 		}
 	})
 }
+
+// A re-INVITE and a BYE without a To tag belong to the call that is up.
+func TestRequestsWithoutAToTagBelongToTheirCall(t *testing.T) {
+	inWorld(t, usualSettings(), []string{"caller", "pos-1", "pos-2"}, func(w *world) {
+		text := func(method string, n int, body string) string {
+			return method + " urn:service:sos SIP/2.0\nVia: SIP/2.0/UDP 10.0.0.1:5060;branch=z9hG4bK" + newToken() + "\nMax-Forwards: 70\nFrom: <sip:a@10.0.0.1>;tag=1\nTo: urn:service:sos\nCall-ID: careless\nCSeq: " + itoa(n) + " " + method +
+				"\nContact: <sip:a@10.0.0.1:5060>\nContent-Type: application/sdp\nContent-Length: " + itoa(len(body)) + "\n\n"
+		}
+		send := func(method string, n int, body string) {
+			raw := strings.ReplaceAll(text(method, n, body), "\n", "\r\n") + body
+			w.must(w.phone("caller").SendRaw(guardAddr, []byte(raw)))
+		}
+		send("INVITE", 1, string(sdp("caller")))
+		pos := w.answers("pos-1")
+		send("ACK", 1, "")
+		w.settle()
+		send("INVITE", 2, string(sdpWith("caller", "8", "sendrecv")))
+		w.pass(time.Second)
+		if n := w.phone("pos-1").Count(false, "INVITE"); n != 2 {
+			t.Errorf("the position got %d INVITEs, want the call and its re-INVITE\n%s", n, w.ladder())
+		}
+		send("ACK", 2, "")
+		send("BYE", 3, "")
+		w.ended(pos, "pos-1", "BYE", true)
+		w.nothingLeft()
+	})
+}

@@ -317,8 +317,8 @@ func (e *Edge) Close() error {
 		c.Close() // whatever it answers, it is gone
 	}
 	e.outbound.Close()
+	e.wg.Wait() // the readers first: what they handed out still finds its socket
 	e.txl.Close()
 	errs = append(errs, e.tpl.Close())
-	e.wg.Wait()
 	return errors.Join(errs...)
 }

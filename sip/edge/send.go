@@ -139,6 +139,10 @@ func (e *Edge) ready(req *gosip.Request) bool {
 }
 
 func (e *Edge) start(req *gosip.Request, sink func(Response), sent *Sent) {
+	if e.isClosed() { // the library would open a socket of its own
+		sink(Response{Err: net.ErrClosed})
+		return
+	}
 	e.fromListener(req)
 	tx, err := e.txl.NewClientTransaction(context.Background(), req)
 	if err != nil {
@@ -182,6 +186,9 @@ func (e *Edge) pump(tx *gosip.ClientTx, sink func(Response)) {
 func (e *Edge) Write(req *gosip.Request) {
 	write := func() {
 		defer e.recovered("write")
+		if e.isClosed() {
+			return
+		}
 		e.fromListener(req)
 		if err := e.tpl.WriteMsg(req); err != nil {
 			e.log.Debug("request not sent")
