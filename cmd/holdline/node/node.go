@@ -52,6 +52,7 @@ type Node struct {
 	reload           sync.Mutex // one reload at a time
 	reloads, refused atomic.Uint64
 	started          atomic.Bool
+	left             atomic.Int64 // calls in progress when Stop was called
 	stops            stops
 }
 
@@ -115,6 +116,9 @@ func (n *Node) openJournal(c *config.Config) error {
 		n.failing("journal")(h.Reason) // nobody could note it while the journal was being opened
 	}
 	n.stops.push("journal", func(context.Context) error { return j.Close() })
+	// Stopped after all that notes something, so that node.stopped comes after
+	// the recordings that the stop closes.
+	n.stops.push("last record", func(context.Context) error { n.recordStop(); return nil })
 	return nil
 }
 
@@ -286,12 +290,19 @@ func (n *Node) Drain() {
 // Stop ends the node at once: sockets close, recordings and the journal are
 // finished, and no BYE is sent to anybody. It may be called more than once.
 func (n *Node) Stop(ctx context.Context) error {
-	if n.started.Load() {
-		n.stops.once(func() {
-			n.record("node.stopped", "", struct {
-				Calls int `json:"calls"` // in progress when the node stopped
-			}{n.Calls()})
-		})
-	}
+	n.stops.once(func() {
+		if n.started.Load() {
+			n.left.Store(int64(n.Calls())) // while there is still a guard to ask
+		}
+	})
 	return n.stops.run(ctx)
+}
+
+// recordStop notes the end of a node that had begun to take calls.
+func (n *Node) recordStop() {
+	if n.started.Load() {
+		n.record("node.stopped", "", struct {
+			Calls int64 `json:"calls"` // in progress when the node stopped
+		}{n.left.Load()})
+	}
 }
