@@ -42,11 +42,11 @@ type Guard struct {
 
 	mu     sync.RWMutex
 	calls  map[*Call]struct{}
-	byID   map[string][]*Call // by Call-ID
-	byTag  map[string]*Call   // by our tag of a leg
-	alias  map[string]string  // Call-ID of a leg whose peer called us, by our tag
-	byURN  map[string]*Call   // by emergency call identifier
-	listen []netip.AddrPort
+	byID   map[string][]*Call               // by Call-ID
+	byTag  map[string]*Call                 // by our tag of a leg
+	alias  map[string]string                // Call-ID of a leg whose peer called us, by our tag
+	byURN  map[string]*Call                 // by emergency call identifier
+	listen atomic.Pointer[[]netip.AddrPort] // our sockets, once all are open
 }
 
 // New returns a Guard that is not listening yet. It fails only when something
@@ -84,22 +84,29 @@ func New(o Options) (*Guard, error) {
 
 // Start opens the sockets. When one cannot be opened, all are closed again.
 func (g *Guard) Start() error {
+	var open []netip.AddrPort
 	for _, url := range g.opts.Listen {
 		addr, err := g.edge.Listen(url)
 		if err != nil {
 			return errors.Join(err, g.edge.Close())
 		}
-		g.listen = append(g.listen, addr)
+		open = append(open, addr)
 	}
 	for _, pc := range g.opts.UDP {
-		g.listen = append(g.listen, g.edge.ServeUDP(pc))
+		open = append(open, g.edge.ServeUDP(pc))
 	}
+	g.listen.Store(&open)
 	g.watcher.start()
 	return nil
 }
 
 // Addrs are the addresses of the sockets, in the order of Options.
-func (g *Guard) Addrs() []netip.AddrPort { return g.listen }
+func (g *Guard) Addrs() []netip.AddrPort {
+	if open := g.listen.Load(); open != nil {
+		return *open
+	}
+	return nil
+}
 
 // Reload replaces the settings. Calls in progress use the new ones from their
 // next decision on.
@@ -203,7 +210,7 @@ func (g *Guard) isOurs(uri string) bool {
 		return false
 	}
 	at, err := netip.ParseAddrPort(hostport)
-	return err == nil && slices.ContainsFunc(g.listen, func(l netip.AddrPort) bool {
+	return err == nil && slices.ContainsFunc(g.Addrs(), func(l netip.AddrPort) bool {
 		return l.Port() == at.Port() && (l.Addr() == at.Addr() || l.Addr().IsUnspecified())
 	})
 }
