@@ -14,7 +14,8 @@ type leg struct {
 	v6      bool
 	streams []*stream // the loop's
 	codes   []string
-	gone    bool // dropped
+	gone    bool      // dropped
+	attends *attendee // while it takes part as a supervisor
 }
 
 // stream is one m-line of one leg.

@@ -56,8 +56,10 @@ type Event struct {
 	At     time.Time
 	Code   string        // EventCode: the DTMF code that was dialled
 	Played bool          // EventPrompt: false when the codec cannot carry a prompt
-	Reason string        // EventPrompt: why not
+	Reason string        // EventPrompt: why not; EventAttend: why somebody cannot be heard, "" if all is well
 	Gap    time.Duration // EventPrompt: time since the packet before it went to the caller
+	Mode   Mode          // EventAttend: how the supervisor takes part
+	Track  int           // EventAttend: the number under which the supervisor's audio is recorded
 }
 
 // EventKind tells events apart.
@@ -71,7 +73,25 @@ const (
 	// EventPrompt is the first packet of a prompt sent to the caller, or the
 	// news that none can be played.
 	EventPrompt
+	// EventAttend says after Attend, and again when it changes, whether the
+	// supervisor of Leg can hear and be heard, or why not (Reason).
+	EventAttend
 )
+
+// Mode is how a supervisor takes part in a call.
+type Mode uint8
+
+const (
+	// Listen hears what the caller says and hears, and is heard by nobody.
+	Listen Mode = iota
+	// Whisper is heard by the taker, and not by the caller.
+	Whisper
+	// Barge is heard by all.
+	Barge
+)
+
+// String names the mode as the API and the journal do.
+func (m Mode) String() string { return [...]string{"listen", "whisper", "barge"}[min(m, Barge)] }
 
 // LegID names a leg within its call. The caller is always leg 0.
 type LegID int
@@ -96,9 +116,11 @@ type StreamStats struct {
 // nor keep pkt after it returns.
 type Tap interface {
 	// Packet hands over a whole RTP packet of recording rec. side is 0 for
-	// what the caller says and 1 for what the caller hears; codec is the
-	// static RTP payload type of G.711 (0 PCMU, 8 PCMA) or 255 for any other
-	// format; stream is the m-line; at is its arrival in Unix nanoseconds.
+	// what the caller says and 1 for what the caller hears; 2 for what a
+	// supervisor who may be heard says and 3 for what that supervisor hears.
+	// codec is the static RTP payload type of G.711 (0 PCMU, 8 PCMA) or 255
+	// for any other format; stream is the m-line, or of sides 2 and 3 the
+	// supervisor's Track; at is its arrival in Unix nanoseconds.
 	Packet(rec uint32, side, codec, stream uint8, at int64, pkt []byte)
 	// Tick is called at least every 100 ms with the time in Unix nanoseconds.
 	Tick(now int64)
@@ -126,6 +148,12 @@ type Session interface {
 	Prompt()
 	// Silence serves the caller with nothing (early state, before a taker).
 	Silence()
+	// Attend lets leg take part as a supervisor in the given mode, at any stage
+	// of the call; called again it changes the mode, and DropLeg ends it. It
+	// is answered by EventAttend. The leg that the caller is bridged with
+	// attends as soon as somebody else is; Bridge ends the attendance of the
+	// leg it names.
+	Attend(leg LegID, mode Mode)
 	// WatchCodes listens for DTMF codes from leg; digits that belong to a
 	// code are withheld from the caller.
 	WatchCodes(leg LegID, codes []string)

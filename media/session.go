@@ -33,6 +33,7 @@ type session struct {
 	all       []*leg
 	recording bool
 	rec       uint32
+	attending int // how many supervisors there have been
 }
 
 var _ Session = (*session)(nil)
@@ -163,6 +164,12 @@ func (s *session) SetRemote(id LegID, index int, r Remote) {
 func (s *session) Bridge(id LegID) {
 	if id != Caller {
 		s.do(id, func(lg *leg) { s.loop.bridge(s, lg) })
+	}
+}
+
+func (s *session) Attend(id LegID, mode Mode) {
+	if id != Caller {
+		s.do(id, func(lg *leg) { s.loop.attend(s, lg, mode) })
 	}
 }
 

@@ -18,6 +18,7 @@ func (noMedia) SetRemote(media.LegID, int, media.Remote) {}
 func (noMedia) Bridge(media.LegID)                       {}
 func (noMedia) Prompt()                                  {}
 func (noMedia) Silence()                                 {}
+func (noMedia) Attend(media.LegID, media.Mode)           {}
 func (noMedia) WatchCodes(media.LegID, []string)         {}
 func (noMedia) Record(uint32)                            {}
 func (noMedia) DropLeg(media.LegID)                      {}

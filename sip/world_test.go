@@ -355,6 +355,7 @@ type sessionFake struct {
 	stats   []media.StreamStats
 	closed  bool
 	dropped []media.LegID
+	attends map[media.LegID]media.Mode
 }
 
 func (m *mediaFake) Open(call string, notify func(media.Event)) (media.Session, error) {
@@ -444,6 +445,15 @@ func (s *sessionFake) Silence()              { s.set("silence") }
 func (s *sessionFake) Prompt() {
 	s.set("prompt")
 	go s.notify(media.Event{Kind: media.EventPrompt, Played: true, At: time.Now()})
+}
+func (s *sessionFake) Attend(id media.LegID, mode media.Mode) {
+	s.mu.Lock()
+	if s.attends == nil {
+		s.attends = map[media.LegID]media.Mode{}
+	}
+	s.attends[id] = mode
+	s.mu.Unlock()
+	go s.notify(media.Event{Kind: media.EventAttend, Leg: id, At: time.Now(), Mode: mode, Track: int(id)})
 }
 func (s *sessionFake) WatchCodes(_ media.LegID, codes []string) {
 	s.mu.Lock()
