@@ -48,7 +48,7 @@ func markFacts(field string) []Fact {
 		{field + ".marked", "bool", "", nil, "The field is marked, by a source that is not ignored."},
 		{field + ".value", "string", "", nil, "What was established; empty when it is not marked, and `true` when only that it is was told."},
 		{field + ".by", "string", "", nil, "The user, position or system that marked it."},
-		{field + ".source", "string", "", nil, "How it was marked: `http`, `header`, `dtmf`, or another source."},
+		{field + ".source", "string", "", nil, "How it was marked: `http`, `eido`, `logger`, `webhook`, `header`, `info`, `dtmf` or `speech`."},
 		{field + ".trust", "string", "", []string{"", string(Proves), string(Softens)}, "How far that source is trusted; empty when the field is not marked."},
 		{field + ".age", "number", "seconds", nil, "How long before the release it was marked; -1 when it is not, or when that is unknown."},
 	}

@@ -51,7 +51,7 @@ func Fields() []Field {
 type Mark struct {
 	Value  string    `json:"value"`
 	By     string    `json:"by"`     // user, agent or system
-	Source string    `json:"source"` // http, header, dtmf
+	Source string    `json:"source"` // http, eido, logger, webhook, header, info, dtmf, speech
 	At     time.Time `json:"at"`
 }
 

@@ -62,12 +62,19 @@ func (g *Guard) Get(id string) (CallView, error) {
 	return g.ask(context.Background(), id, func(*Call) {})
 }
 
-// MarkIntake sets intake fields on behalf of by.
+// MarkIntake sets intake fields on behalf of by, as told over HTTP.
 func (g *Guard) MarkIntake(ctx context.Context, id string, marks map[policy.Field]string, by string) (CallView, error) {
+	return g.MarkFrom(ctx, id, marks, by, "http")
+}
+
+// MarkFrom sets intake fields on behalf of by, as told by source: http, eido,
+// logger, webhook, info, header, dtmf or speech. The policy says how far each is
+// trusted.
+func (g *Guard) MarkFrom(ctx context.Context, id string, marks map[policy.Field]string, by, source string) (CallView, error) {
 	return g.ask(ctx, id, func(c *Call) {
 		for _, f := range policy.Fields() {
 			if value, ok := marks[f]; ok {
-				c.mark(f, value, by, "http")
+				c.mark(f, value, by, source)
 			}
 		}
 	})
@@ -132,7 +139,7 @@ func (c *Call) view() CallView {
 	v := CallView{
 		ID: c.ID, EmergencyID: c.EmergencyID, IncidentID: c.IncidentID, Kind: string(c.Kind), State: string(c.State),
 		From: c.From, To: c.To, Priority: c.Priority, Started: c.Started, Answered: c.Answered,
-		Rescues: c.Rescues, Intake: c.intake(), Complete: c.Intake.Complete(), Recording: c.RecordedTo,
+		Rescues: c.Rescues, Intake: c.intake(), Complete: c.complete(), Recording: c.RecordedTo,
 		Verdicts: slices.Clone(c.Verdicts), Legs: []LegView{},
 	}
 	if c.State == Waiting {

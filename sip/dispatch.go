@@ -238,6 +238,8 @@ func (c *Call) onRequest(req *gosip.Request, tx *gosip.ServerTx) {
 	case gosip.INVITE, gosip.UPDATE:
 		l.Dialog.learn(req, "", false)
 		c.onOffer(l, req, tx)
+	case gosip.INFO:
+		c.onInfo(l, req, tx)
 	default:
 		c.onOther(l, req, tx)
 	}

@@ -40,13 +40,14 @@ type Guard struct {
 	wg       sync.WaitGroup
 	stats    counters
 
-	mu     sync.RWMutex
-	calls  map[*Call]struct{}
-	byID   map[string][]*Call               // by Call-ID
-	byTag  map[string]*Call                 // by our tag of a leg
-	alias  map[string]string                // Call-ID of a leg whose peer called us, by our tag
-	byURN  map[string]*Call                 // by emergency call identifier
-	listen atomic.Pointer[[]netip.AddrPort] // our sockets, once all are open
+	mu         sync.RWMutex
+	calls      map[*Call]struct{}
+	byID       map[string][]*Call               // by Call-ID
+	byTag      map[string]*Call                 // by our tag of a leg
+	alias      map[string]string                // Call-ID of a leg whose peer called us, by our tag
+	byURN      map[string]*Call                 // by emergency call identifier
+	byIncident map[string][]*Call               // by incident identifier
+	listen     atomic.Pointer[[]netip.AddrPort] // our sockets, once all are open
 }
 
 // New returns a Guard that is not listening yet. It fails only when something
@@ -64,6 +65,7 @@ func New(o Options) (*Guard, error) {
 	g := &Guard{
 		opts: o, log: o.Log, table: transitions(), stopped: make(chan struct{}),
 		calls: map[*Call]struct{}{}, byID: map[string][]*Call{}, byTag: map[string]*Call{}, alias: map[string]string{}, byURN: map[string]*Call{},
+		byIncident: map[string][]*Call{},
 	}
 	if o.Resolver == nil {
 		g.opts.Resolver = net.DefaultResolver
@@ -122,6 +124,9 @@ func (g *Guard) Reload(s Settings) error {
 	}
 	if s.DeadAfter <= 0 {
 		s.DeadAfter = 2 * time.Second
+	}
+	if s.Complete == nil {
+		s.Complete = policy.Intake.Complete
 	}
 	if s.IntakeHeader == "" {
 		s.IntakeHeader = "Holdline-Intake"
@@ -183,6 +188,9 @@ func (g *Guard) add(c *Call) {
 	g.byTag[c.caller.Dialog.LocalTag] = c
 	if c.EmergencyID != "" {
 		g.byURN[c.EmergencyID] = c
+	}
+	if c.IncidentID != "" {
+		g.byIncident[c.IncidentID] = append(g.byIncident[c.IncidentID], c)
 	}
 	g.mu.Unlock()
 	g.wg.Add(1)
@@ -246,6 +254,11 @@ func (g *Guard) forget(c *Call) {
 	}
 	if g.byURN[c.EmergencyID] == c {
 		delete(g.byURN, c.EmergencyID)
+	}
+	if rest := slices.DeleteFunc(g.byIncident[c.IncidentID], func(o *Call) bool { return o == c }); len(rest) > 0 {
+		g.byIncident[c.IncidentID] = rest
+	} else {
+		delete(g.byIncident, c.IncidentID)
 	}
 }
 

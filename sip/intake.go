@@ -32,9 +32,14 @@ func (c *Call) mark(f policy.Field, value, by, source string) {
 	}
 	m := policy.Mark{Value: value, By: by, Source: source, At: time.Now()}
 	c.Intake[f] = m
-	c.record("intake.marked", markData{Field: f, Value: value, By: by, Source: source, Complete: c.Intake.Complete()})
-	c.log.Info("intake marked", zap.String("field", string(f)), zap.String("source", source), zap.Bool("complete", c.Intake.Complete()))
+	complete := c.complete()
+	c.record("intake.marked", markData{Field: f, Value: value, By: by, Source: source, Complete: complete})
+	c.log.Info("intake marked", zap.String("field", string(f)), zap.String("source", source), zap.Bool("complete", complete))
 }
+
+// complete tells whether intake is complete, as the policy's trust in the
+// sources of its marks has it.
+func (c *Call) complete() bool { return c.g.settings.Load().Complete(c.Intake) }
 
 // headerMarks takes the marks that a trusted call-handling system puts on its
 // BYE: Holdline-Intake: location="12 Main St"; callback; nature=fire
@@ -48,16 +53,28 @@ func (c *Call) headerMarks(l *leg, req *gosip.Request) {
 		c.log.Warn("intake header from an untrusted source ignored", zap.String("leg", l.label()))
 		return
 	}
+	marks := c.markedIn(values)
+	for _, f := range policy.Fields() {
+		if value, ok := marks[f]; ok {
+			c.mark(f, value, l.Target, "header")
+		}
+	}
+}
+
+// markedIn reads the values of the intake header.
+func (c *Call) markedIn(values []string) map[policy.Field]string {
+	marks := map[policy.Field]string{}
 	for _, v := range values {
 		for _, part := range splitOutsideQuotes(v, ';') {
 			for _, p := range splitOutsideQuotes(part, ',') {
-				field, value, _ := strings.Cut(p, "=")
-				if field = strings.ToLower(strings.TrimSpace(field)); field != "" {
-					c.mark(policy.Field(field), unquote(value), l.Target, "header")
+				name, value, _ := strings.Cut(p, "=")
+				if f := policy.Field(strings.ToLower(strings.TrimSpace(name))); slices.Contains(policy.Fields(), f) {
+					marks[f] = unquote(value)
 				}
 			}
 		}
 	}
+	return marks
 }
 
 func unquote(s string) string {

@@ -164,6 +164,7 @@ func (c *Call) start() {
 	c.log.Info("call comes in", zap.String("kind", string(c.Kind)), zap.String("route", c.Route.Match), c.personal("from", c.From))
 	c.Place.Tier = -1
 	c.offerOn()
+	c.announce(c.g.opts.Began)
 }
 
 // personal is a log field that is left out unless personal data may be logged.

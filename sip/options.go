@@ -26,9 +26,13 @@ type Options struct {
 	// something, so that it can be journaled and shown. May be nil.
 	Degraded func(reason string)
 	// Rescued is told how long a caller waited when a rescue is answered. May be nil.
-	Rescued  func(waited time.Duration)
-	Resolver Resolver // nil: the system's
-	Settings Settings
+	Rescued func(waited time.Duration)
+	// Began and Over are told of each call when it has been taken in and when
+	// it has ended. They run in the call's goroutine: they must not block and
+	// must not ask the guard about calls. May be nil.
+	Began, Over func(CallRef)
+	Resolver    Resolver // nil: the system's
+	Settings    Settings
 }
 
 // PacketConn is an open UDP socket and, where the socket is bound to a
@@ -53,6 +57,9 @@ type Settings struct {
 	NAT           []netip.Prefix // networks whose peers are answered where they sent from, whatever their Contact says
 	PersonalData  bool           // numbers and names may appear in the log at info level
 	Judge         func(policy.Facts) policy.Verdict
+	// Complete tells whether intake is complete by the sources that the policy
+	// trusts to prove; nil: every mark is taken for proven.
+	Complete func(policy.Intake) bool
 
 	desks map[string]int // index of Positions by id and by desk key, see index
 }

@@ -242,7 +242,7 @@ func (c *Call) intake() policy.Intake {
 func (c *Call) endData() endData {
 	d := endData{
 		By: c.ended.By, Reason: c.ended.Reason, Who: c.ended.Who, Kind: string(c.Kind), Answered: c.Answered,
-		DurationMS: time.Since(c.Started).Milliseconds(), Rescues: c.Rescues, Complete: c.Intake.Complete(),
+		DurationMS: time.Since(c.Started).Milliseconds(), Rescues: c.Rescues, Complete: c.complete(),
 	}
 	if !c.answered() {
 		d.Code = c.ended.Code

@@ -23,8 +23,9 @@ func settings(c *config.Config) sip.Settings {
 		IntakeDTMF:    c.Intake.DTMF,
 		DisplayPrefix: c.Rescue.DisplayPrefix,
 		PersonalData:  c.Log.PersonalData,
-		Judge:         c.Policy.Rules().Judge,
 	}
+	rules := c.Policy.Rules()
+	s.Judge, s.Complete = rules.Judge, rules.Complete
 	if c.Intake.Trust == nil { // left out; an empty list means nobody
 		s.IntakeTrust = s.Trust
 	}
