@@ -36,15 +36,16 @@ const DefaultQuarantine = 10 * time.Second
 // Engine owns the media ports of a node. Each call belongs to one of its
 // packet loops, which alone touches the call's packets.
 type Engine struct {
-	opts   Options
-	log    *zap.Logger
-	net    Network
-	start  time.Time
-	v4, v6 *allocator
-	loops  []*loop
-	turn   atomic.Uint32
-	laws   *laws
-	text   []string // the prompt's words in small pieces
+	opts    Options
+	log     *zap.Logger
+	net     Network
+	start   time.Time
+	v4, v6  *allocator
+	loops   []*loop
+	turn    atomic.Uint32
+	laws    *laws
+	samples *samples
+	text    []string // the prompt's words in small pieces
 
 	sessions atomic.Int64
 	closing  sync.Once
@@ -70,7 +71,7 @@ func New(o Options) (*Engine, error) {
 	if err := o.complete(); err != nil {
 		return nil, fmt.Errorf("media: %w", err)
 	}
-	e := &Engine{opts: o, log: o.Log, net: o.Network, start: time.Now(), laws: newLaws(), text: textPieces(o.PromptText)}
+	e := &Engine{opts: o, log: o.Log, net: o.Network, start: time.Now(), laws: newLaws(), samples: newSamples(), text: textPieces(o.PromptText)}
 	for _, a := range o.Addresses {
 		alloc := newAllocator(e.net, a, o.PortLo, o.PortHi, o.Quarantine, e.clock)
 		if a.Is4() {

@@ -65,6 +65,7 @@ func (n *kernelNetwork) Bind(local netip.AddrPort, kind Kind) (Socket, error) {
 
 // tune sets what makes media better but is not worth failing a call for.
 func (n *kernelNetwork) tune(fd int, v6 bool, kind Kind) {
+	askForErrors(fd, v6)
 	if kind == Audio {
 		if v6 {
 			_ = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_TCLASS, expedited)
@@ -143,14 +144,16 @@ func (s *kernelSocket) Recv(buf []byte) (int, netip.AddrPort, error) {
 	n, _, errno := syscall.RawSyscall6(unix.SYS_RECVFROM, uintptr(s.fd),
 		uintptr(unsafe.Pointer(unsafe.SliceData(buf))), uintptr(len(buf)), unix.MSG_DONTWAIT,
 		uintptr(unsafe.Pointer(&s.addr)), uintptr(unsafe.Pointer(&s.size)))
-	switch errno {
-	case 0:
+	if errno == 0 {
 		return int(n), s.source(), nil
-	case unix.EAGAIN:
-		return 0, netip.AddrPort{}, ErrAgain
-	default:
-		return 0, netip.AddrPort{}, errno
 	}
+	if u := s.complaint(); u != nil {
+		return 0, netip.AddrPort{}, u
+	}
+	if errno == unix.EAGAIN {
+		return 0, netip.AddrPort{}, ErrAgain
+	}
+	return 0, netip.AddrPort{}, errno
 }
 
 func (s *kernelSocket) source() netip.AddrPort {

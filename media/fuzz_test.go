@@ -198,7 +198,7 @@ func BenchmarkPacket(b *testing.B) {
 		},
 	} {
 		b.Run(name, func(b *testing.B) {
-			l := &loop{engine: &Engine{laws: newLaws()}, laws: newLaws()}
+			l := &loop{engine: &Engine{laws: newLaws(), samples: newSamples()}, laws: newLaws()}
 			call := &session{loop: l, notify: func(Event) {}, mode: bridged}
 			from := netip.MustParseAddrPort("192.0.2.2:5000")
 			leg := func(id LegID, a netip.AddrPort) *leg {

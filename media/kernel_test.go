@@ -172,3 +172,38 @@ func BenchmarkLoopback(b *testing.B) {
 		}
 	}
 }
+
+func TestAPortThatIsClosedIsNoticed(t *testing.T) {
+	for name, ip := range map[string]string{"IPv4": "127.0.0.1", "IPv6": "::1"} {
+		t.Run(name, func(t *testing.T) {
+			caller, ca := realPhone(t, ip)
+			taker, ta := realPhone(t, ip)
+			e := realEngine(t, ip)
+			s, err := e.Open("call", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, to := realJoin(t, s, ca)
+			leg, _ := realJoin(t, s, ta)
+			s.Bridge(leg)
+			_ = taker.Close()
+			raw, _ := (&rtp.Packet{Header: rtp.Header{Version: 2, SequenceNumber: 7, SSRC: 5}, Payload: speech(1)}).Marshal()
+			want := "ICMP port unreachable at " + ta.String() + ", reported by " + ip
+			deadline := time.Now().Add(5 * time.Second)
+			for s.Stats(leg)[0].Unreachable != want {
+				if time.Now().After(deadline) {
+					t.Fatalf("%+v, want %q", s.Stats(leg)[0], want)
+				}
+				if _, err := caller.WriteToUDP(raw, to); err != nil {
+					t.Fatal(err)
+				}
+				_ = caller.SetReadDeadline(time.Now().Add(10 * time.Millisecond))
+				_, _, _ = caller.ReadFromUDP(make([]byte, 100)) // gives the loop its time
+			}
+			if st := s.Stats(leg)[0]; st.Unreached == 0 || st.LastUnreached.IsZero() {
+				t.Errorf("%+v", st)
+			}
+			s.Close(nil)
+		})
+	}
+}

@@ -38,7 +38,8 @@ type stream struct {
 	toCaller  *route // on takers: nil when payload types agree
 	toTaker   *route
 
-	seen seen
+	activity activity
+	seen     seen
 }
 
 // endpoint is the remote end of one port.
@@ -53,13 +54,25 @@ type seen struct {
 	received, sent, refused       atomic.Uint64
 	firstRecv, lastRecv, lastSent atomic.Int64 // Unix nanoseconds, 0 if never
 	ssrc                          atomic.Uint32
+
+	speech, noise atomic.Int64 // nanoseconds
+	lastSpeech    atomic.Int64
+	means         atomic.Uint32 // by which speech is told
+	paused        atomic.Bool
+
+	unreached     atomic.Uint64
+	lastUnreached atomic.Int64
+	complaint     atomic.Pointer[Unreachable]
 }
 
 func (s *seen) stats() StreamStats {
 	return StreamStats{
 		Received: s.received.Load(), Sent: s.sent.Load(), Refused: s.refused.Load(),
 		FirstRecv: wallTime(s.firstRecv.Load()), LastRecv: wallTime(s.lastRecv.Load()), LastSent: wallTime(s.lastSent.Load()),
-		SSRC: s.ssrc.Load(),
+		SSRC:   s.ssrc.Load(),
+		Speech: time.Duration(s.speech.Load()), Noise: time.Duration(s.noise.Load()), LastSpeech: wallTime(s.lastSpeech.Load()),
+		Activity: activities[s.means.Load()], Pauses: s.paused.Load(),
+		Unreached: s.unreached.Load(), LastUnreached: wallTime(s.lastUnreached.Load()), Unreachable: s.complaint.Load().text(),
 	}
 }
 

@@ -165,6 +165,7 @@ func (l *loop) serve(id int) {
 	p := &l.ports[id]
 	n, from, err := p.sock.Recv(l.buf)
 	if err != nil {
+		l.unreachable(p.stream, err)
 		return
 	}
 	if p.control {

@@ -5,6 +5,7 @@
 package media
 
 import (
+	"encoding/json"
 	"net/netip"
 	"time"
 )
@@ -109,7 +110,43 @@ type StreamStats struct {
 	LastRecv  time.Time `json:"lastReceived,omitzero"`
 	LastSent  time.Time `json:"lastSent,omitzero"`
 	SSRC      uint32    `json:"ssrc"`
+
+	// Activity says by what means speech was told from the rest: by the
+	// samples of G.711, by the pattern of packets of other formats, or by the
+	// characters of a text stream. Where it is empty nothing is known: none of
+	// Speech, Noise and LastSpeech means anything.
+	Activity   Activity      `json:"activity,omitempty"`
+	Speech     time.Duration `json:"-"`                   // how long speech was heard, all in all; in JSON as speechMs
+	Noise      time.Duration `json:"-"`                   // how long something audible that is no speech: tones, noise, garbage; noiseMs
+	LastSpeech time.Time     `json:"lastSpeech,omitzero"` // or the last character
+	Pauses     bool          `json:"pauses,omitempty"`    // it does not send all the time, or sends comfort noise, when there is silence
+
+	// What the network said of packets to the remote that did not arrive.
+	Unreached     uint64    `json:"unreached,omitempty"`
+	LastUnreached time.Time `json:"lastUnreached,omitzero"`
+	Unreachable   string    `json:"unreachable,omitempty"` // the latest complaint, in words
 }
+
+// MarshalJSON writes the durations in milliseconds, like all others in records.
+func (s StreamStats) MarshalJSON() ([]byte, error) {
+	type plain StreamStats
+	return json.Marshal(struct {
+		plain
+		SpeechMS int64 `json:"speechMs,omitempty"`
+		NoiseMS  int64 `json:"noiseMs,omitempty"`
+	}{plain(s), s.Speech.Milliseconds(), s.Noise.Milliseconds()})
+}
+
+// Activity is a means by which speech is told.
+type Activity string
+
+// The means there are.
+const (
+	NoActivity Activity = ""
+	BySamples  Activity = "samples"
+	ByPattern  Activity = "pattern"
+	ByText     Activity = "text"
+)
 
 // Tap receives every relayed or played packet, for recording. One Tap serves
 // one packet loop and is called from that loop alone; it must neither block

@@ -25,6 +25,7 @@ func (l *loop) mediaArrived(s *stream, b []byte, from netip.AddrPort) {
 		return
 	}
 	l.noteReceived(s, h.ssrc)
+	l.heed(s, b, &h)
 	if s.leg == s.leg.sess.caller {
 		l.fromCaller(s, b, &h)
 	} else {
@@ -246,6 +247,7 @@ func (l *loop) secureArrived(s *stream, b []byte, from netip.AddrPort) {
 	}
 	if valid {
 		l.noteReceived(s, h.ssrc)
+		l.heedSealed(s, h.end-h.off, &h)
 	}
 	call := s.leg.sess
 	if s.leg == call.caller {
