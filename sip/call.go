@@ -39,12 +39,13 @@ type CallState struct {
 	Recording   uint32          `json:"recording,omitempty"`
 	RecordedTo  string          `json:"recordedTo,omitempty"`
 	State       State           `json:"state"`
-	Invite      string          `json:"invite"`           // the caller's INVITE as it came: every later one is made from it
-	NewIDs      []string        `json:"newIds,omitempty"` // Call-Info values that we made
-	ViaUs       bool            `json:"viaUs,omitempty"`  // its INVITE came by a Route that names us: to a contact that registered through us
-	Caller      string          `json:"caller"`           // our tag on the caller's leg
-	Taker       string          `json:"taker,omitempty"`  // our tag on the taker's leg; "" when nobody is bridged
-	Legs        map[string]Leg  `json:"legs"`             // by our tag; filled in by snapshot
+	Invite      string          `json:"invite"`             // the caller's INVITE as it came: every later one is made from it
+	OtherIDs    []string        `json:"otherIds,omitempty"` // Call-IDs of legs that called us
+	NewIDs      []string        `json:"newIds,omitempty"`   // Call-Info values that we made
+	ViaUs       bool            `json:"viaUs,omitempty"`    // its INVITE came by a Route that names us: to a contact that registered through us
+	Caller      string          `json:"caller"`             // our tag on the caller's leg
+	Taker       string          `json:"taker,omitempty"`    // our tag on the taker's leg; "" when nobody is bridged
+	Legs        map[string]Leg  `json:"legs"`               // by our tag; filled in by snapshot
 	Route       Route           `json:"route"`
 	History     []string        `json:"history,omitempty"` // History-Info entries of those who left
 	Held        bool            `json:"held,omitempty"`    // the taker put the caller on hold
@@ -149,7 +150,7 @@ func (c *Call) snapshot() CallState {
 	}
 	s.Intake = c.intake()
 	s.Verdicts, s.Released, s.History = slices.Clone(c.Verdicts), slices.Clone(c.Released), slices.Clone(c.History)
-	s.InUse, s.NewIDs = slices.Clone(c.InUse), slices.Clone(c.NewIDs)
+	s.InUse, s.NewIDs, s.OtherIDs = slices.Clone(c.InUse), slices.Clone(c.NewIDs), slices.Clone(c.OtherIDs)
 	s.Legs = make(map[string]Leg, len(c.legs))
 	for t, l := range c.legs {
 		s.Legs[t] = l.Leg
@@ -175,6 +176,7 @@ func (c *Call) run() {
 			c.guarded(f)
 		}
 	}
+	c.closeSignalling()
 	c.g.forget(c)
 	for _, f := range c.inbox.close() {
 		c.guarded(f)

@@ -76,7 +76,7 @@ func New(o Options) (*Guard, error) {
 	if err := g.Reload(o.Settings); err != nil {
 		return nil, err
 	}
-	e, err := edge.New(edge.Options{Trusted: g.trusted, Log: o.Log, Request: g.dispatch, Stray: g.stray})
+	e, err := edge.New(edge.Options{Trusted: g.trusted, Log: o.Log, Request: g.dispatch, Stray: g.stray, Seen: g.seen()})
 	if err != nil {
 		return nil, err
 	}
@@ -209,6 +209,9 @@ func (g *Guard) addLeg(c *Call, l *leg) {
 	defer g.mu.Unlock()
 	g.byTag[l.Dialog.LocalTag] = c
 	g.alias[l.Dialog.LocalTag] = l.Dialog.CallID
+	if id := l.Dialog.CallID; id != c.ID && !slices.Contains(c.OtherIDs, id) {
+		c.OtherIDs = append(c.OtherIDs, id)
+	}
 }
 
 // isOurs tells whether a URI names one of our own sockets.

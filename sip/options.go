@@ -10,6 +10,7 @@ import (
 	"holdline/media"
 	"holdline/policy"
 	"holdline/recorder"
+	"holdline/recorder/capture"
 )
 
 // Options is everything a Guard is made of.
@@ -21,6 +22,7 @@ type Options struct {
 	Media   Media
 	Journal Journal
 	Audio   Audio // nil: nothing is recorded
+	Wire    Wire  // nil: the messages of calls are not kept
 	Log     *zap.Logger
 	// Degraded is told what went wrong when a node has to do without
 	// something, so that it can be journaled and shown. May be nil.
@@ -108,6 +110,13 @@ type Journal interface {
 	// Commit calls done once: true when the entries are on disk, false when
 	// the disk took too long and the call must go on without waiting.
 	Commit(done func(durable bool), entries ...recorder.Entry)
+}
+
+// Wire keeps the messages of calls; *capture.Log is one. Neither method waits.
+type Wire interface {
+	Seen(capture.Message)
+	// Over says that a call is over; done is told what was kept of it.
+	Over(callID string, done func(capture.Sum))
 }
 
 // Audio records calls; *recorder.Audio is one.

@@ -35,6 +35,17 @@ type Options struct {
 	Request func(*gosip.Request, *gosip.ServerTx)
 	// Stray is called with responses that match no client transaction.
 	Stray func(*gosip.Response)
+	// Seen is told of every message that a trusted peer sent or that was sent,
+	// with its own bytes. It must not wait. May be nil.
+	Seen func(Passed)
+}
+
+// Passed is a message on the wire.
+type Passed struct {
+	At       time.Time
+	Network  string // udp or tcp
+	From, To string // host:port
+	Raw      []byte // not to be changed
 }
 
 // Arrival is how a message came in. Raw is the exact bytes of the wire.
@@ -116,6 +127,9 @@ func New(o Options) (*Edge, error) {
 	}
 	if o.Log == nil {
 		o.Log = zap.NewNop()
+	}
+	if o.Seen == nil {
+		o.Seen = func(Passed) {}
 	}
 	if o.Stray == nil {
 		o.Stray = func(*gosip.Response) {}

@@ -112,11 +112,13 @@ func (c *tcpConn) Read(b []byte) (int, error) {
 			}
 			return 0, err
 		}
+		at := time.Now()
+		c.edge.opts.Seen(Passed{At: at, Network: "tcp", From: c.source, To: c.local, Raw: raw})
 		if !parses(raw) {
 			c.enqueue(reject(raw, 400, "Bad Request"))
 			continue
 		}
-		a := &Arrival{Raw: raw, At: time.Now(), Transport: "TCP", Source: c.source, Local: c.local}
+		a := &Arrival{Raw: raw, At: at, Transport: "TCP", Source: c.source, Local: c.local}
 		c.edge.begin(a)
 		c.pending.Store(a)
 		n := copy(b, raw)
@@ -219,8 +221,10 @@ func (c *tcpConn) Write(b []byte) (int, error) {
 		return 0, net.ErrClosed
 	default:
 	}
+	b = bytes.Clone(b)
 	select {
-	case c.out <- bytes.Clone(b):
+	case c.out <- b:
+		c.edge.opts.Seen(Passed{At: time.Now(), Network: "tcp", From: c.local, To: c.source, Raw: b})
 		return len(b), nil
 	default:
 		c.end()

@@ -61,15 +61,17 @@ func (c *packetConn) ReadFrom(b []byte) (int, net.Addr, error) {
 			continue
 		}
 		from = net.UDPAddrFromAddrPort(source)
+		raw, at := bytes.Clone(data), time.Now()
+		c.edge.opts.Seen(Passed{At: at, Network: "udp", From: source.String(), To: c.local, Raw: raw})
 		if ack, repeated := c.edge.acks.again(data); repeated {
 			if ack != nil {
-				c.PacketConn.WriteTo(ack, from)
+				c.WriteTo(ack, from)
 			}
 			continue
 		}
 
 		c.pending, c.from = &Arrival{
-			Raw: bytes.Clone(data), At: time.Now(), Transport: "UDP",
+			Raw: raw, At: at, Transport: "UDP",
 			Source: source.String(), Local: c.local,
 		}, from
 		c.edge.begin(c.pending)
@@ -77,11 +79,20 @@ func (c *packetConn) ReadFrom(b []byte) (int, net.Addr, error) {
 	}
 }
 
+// WriteTo sends a datagram. The library reuses its buffer.
+func (c *packetConn) WriteTo(b []byte, to net.Addr) (int, error) {
+	n, err := c.PacketConn.WriteTo(b, to)
+	if err == nil {
+		c.edge.opts.Seen(Passed{At: time.Now(), Network: "udp", From: c.local, To: to.String(), Raw: bytes.Clone(b)})
+	}
+	return n, err
+}
+
 func (c *packetConn) settle() {
 	if a := c.pending; a != nil {
 		c.pending = nil
 		to := c.from
-		c.edge.settle(a, func(answer []byte) { c.PacketConn.WriteTo(answer, to) })
+		c.edge.settle(a, func(answer []byte) { c.WriteTo(answer, to) })
 	}
 }
 

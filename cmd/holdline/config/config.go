@@ -117,9 +117,11 @@ func (p Policy) Rules() *policy.Policy {
 	return p.rules
 }
 
-// Recording is the audio of calls.
+// Recording is what is kept of calls beside the journal: their audio, and their
+// messages.
 type Recording struct {
-	Enabled bool `yaml:"enabled"`
+	Enabled    bool `yaml:"enabled"`
+	Signalling bool `yaml:"signalling"`
 }
 
 // Console is the HTTP server for people and programs.
@@ -173,7 +175,7 @@ func Default() Config {
 			Text:          media.DefaultPromptText,
 			DisplayPrefix: "RESCUED ",
 		},
-		Recording: Recording{Enabled: true},
+		Recording: Recording{Enabled: true, Signalling: true},
 		Console:   Console{Listen: HostPort{netip.MustParseAddrPort("127.0.0.1:8911")}},
 		Log:       Log{Level: "info"},
 	}

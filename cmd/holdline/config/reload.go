@@ -20,6 +20,7 @@ func (c *Config) Fixed(next *Config) []string {
 	changed("rescue.prompt", c.Rescue.Prompt != next.Rescue.Prompt)
 	changed("rescue.text", c.Rescue.Text != next.Rescue.Text)
 	changed("recording.enabled", c.Recording.Enabled != next.Recording.Enabled)
+	changed("recording.signalling", c.Recording.Signalling != next.Recording.Signalling)
 	changed("console.listen", c.Console.Listen != next.Console.Listen)
 	return keys
 }

@@ -22,6 +22,7 @@ import (
 	"holdline/console"
 	"holdline/media"
 	"holdline/recorder"
+	"holdline/recorder/capture"
 	"holdline/sip"
 )
 
@@ -44,6 +45,7 @@ type Node struct {
 	journal *recorder.Journal
 	notes   atomic.Pointer[recorder.Journal] // the same, for callbacks that may come before it is set
 	audio   *recorder.Audio                  // nil when nothing is recorded
+	capture *capture.Log                     // nil when messages are not kept
 	engine  *media.Engine
 	guard   *sip.Guard
 	console *console.Console
@@ -72,7 +74,7 @@ func Start(o Options) (*Node, error) {
 	n.config.Store(o.Config)
 	n.setLevel(o.Config.Log.Level)
 	for _, step := range []func(*config.Config) error{
-		n.openJournal, n.openAudio, n.openMedia, n.openGuard, n.openConsole, n.start,
+		n.openJournal, n.openAudio, n.openWire, n.openMedia, n.openGuard, n.openConsole, n.start,
 	} {
 		if err := step(o.Config); err != nil {
 			ctx, cancel := context.WithTimeout(context.Background(), stopWait)
@@ -154,6 +156,19 @@ type repairedData struct {
 	Repaired   bool     `json:"repaired"`
 }
 
+// openWire opens the log of calls' messages.
+func (n *Node) openWire(c *config.Config) error {
+	if !c.Recording.Signalling {
+		return nil
+	}
+	n.capture = capture.New(capture.Options{
+		Dir: filepath.Join(c.Data, "signalling"), Log: n.log.Named("wire"),
+		Failing: n.failing("signalling"), Works: n.works("signalling"),
+	})
+	n.stops.push("signalling", func(context.Context) error { return n.capture.Close() })
+	return nil
+}
+
 func (n *Node) openMedia(c *config.Config) error {
 	o := media.Options{
 		PortLo: c.Media.Ports.Low, PortHi: c.Media.Ports.High, NAT: config.Prefixes(c.Media.NAT),
@@ -190,6 +205,9 @@ func (n *Node) openGuard(c *config.Config) error {
 	}
 	if n.audio != nil { // a nil *recorder.Audio would not be a nil interface
 		o.Audio = n.audio
+	}
+	if n.capture != nil {
+		o.Wire = n.capture
 	}
 	for _, l := range c.SIP.Listen {
 		o.Listen = append(o.Listen, l.String())

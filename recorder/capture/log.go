@@ -1,0 +1,395 @@
+package capture
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+const (
+	waiting  = 8192                   // messages on their way to the file
+	flushAt  = 256 << 10              // bytes that are written at once
+	flushIn  = 200 * time.Millisecond // and how long fewer may wait
+	segments = time.Hour              // of a file
+	forget   = 24 * time.Hour         // a dialog whose call never told that it is over
+	retry    = 5 * time.Second        // a disk that failed
+	// maxMessage leaves room for the headers in a packet of 65,535 bytes.
+	maxMessage = 65535 - 60
+)
+
+// Options is what a Log needs to know.
+type Options struct {
+	Dir string      // of the captures; created when the first is written
+	Log *zap.Logger // nil: silent
+	// Failing is told once when messages are being lost, Works when that is
+	// over. Either may be nil.
+	Failing func(reason string)
+	Works   func()
+}
+
+// Message is one message that passed. Raw must not be changed afterwards.
+type Message struct {
+	At       time.Time
+	Network  string // udp or tcp
+	From, To string // host:port
+	Raw      []byte
+}
+
+// Sum is what is proved of a call's messages: how many there were, and the
+// SHA-256 over each one's length in decimal, a colon, its bytes and a comma
+// (netstrings), in the order in which they passed.
+type Sum struct {
+	CallID   string `json:"callId"`
+	Messages int    `json:"messages"`
+	SHA256   string `json:"sha256"`
+	Lost     bool   `json:"lost,omitempty"` // not all of them reached the file
+}
+
+// Log writes messages into captures. Seen and Close never wait: messages that
+// find no room are lost, counted, and told of in the sums of their calls.
+type Log struct {
+	opts  Options
+	in    chan entry
+	quit  chan struct{}
+	ended chan struct{}
+	lost  atomic.Uint64
+
+	mu     sync.Mutex // so that everything Over has taken is answered
+	closed bool
+}
+
+type entry struct {
+	Message
+	close string // a Call-ID that is over
+	done  func(Sum)
+}
+
+// New returns a Log that is ready to take messages. It does not touch the disk.
+func New(o Options) *Log {
+	if o.Log == nil {
+		o.Log = zap.NewNop()
+	}
+	if o.Failing == nil {
+		o.Failing = func(string) {}
+	}
+	if o.Works == nil {
+		o.Works = func() {}
+	}
+	l := &Log{opts: o, in: make(chan entry, waiting), quit: make(chan struct{}), ended: make(chan struct{})}
+	go l.run()
+	return l
+}
+
+// Seen takes a message that passed.
+func (l *Log) Seen(m Message) {
+	select {
+	case l.in <- entry{Message: m}:
+	default:
+		l.lost.Add(1)
+	}
+}
+
+// Over says that no more messages of a Call-ID are expected. done is called
+// once, from another goroutine.
+func (l *Log) Over(callID string, done func(Sum)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.closed {
+		select {
+		case l.in <- entry{close: callID, done: done}:
+			return
+		default:
+		}
+	}
+	l.lost.Add(1)
+	go done(Sum{CallID: callID, Lost: true})
+}
+
+// Lost is the number of messages that could not be kept.
+func (l *Log) Lost() uint64 { return l.lost.Load() }
+
+// Close writes what is waiting and ends the Log.
+func (l *Log) Close() error {
+	l.mu.Lock()
+	if !l.closed {
+		l.closed = true
+		close(l.quit)
+	}
+	l.mu.Unlock()
+	<-l.ended
+	return nil
+}
+
+// keeper is the goroutine that owns the file.
+type keeper struct {
+	l      *Log
+	file   *os.File
+	until  time.Time // when the next file begins
+	buf    bytes.Buffer
+	pcap   *Writer
+	sums   map[string]*sum
+	flows  map[flow]uint32
+	failed time.Time // the disk, the last time
+	lost   uint64    // known to be lost
+	bad    bool
+}
+
+type sum struct {
+	hash.Hash
+	n    int
+	last time.Time
+	lost bool
+}
+
+type flow struct{ from, to netip.AddrPort }
+
+func (l *Log) run() {
+	defer close(l.ended)
+	k := &keeper{l: l, sums: map[string]*sum{}, flows: map[flow]uint32{}}
+	idle := time.NewTimer(flushIn)
+	defer idle.Stop()
+	for {
+		select {
+		case e := <-l.in:
+			if k.buf.Len() == 0 {
+				idle.Reset(flushIn)
+			}
+			k.guarded(func() { k.take(e) })
+		case <-idle.C:
+			k.guarded(k.flush)
+			k.guarded(k.tell)
+		case <-l.quit:
+			k.finish()
+			return
+		}
+	}
+}
+
+// guarded keeps a bug from ending the process: messages are evidence, calls
+// come first.
+func (k *keeper) guarded(f func()) {
+	defer func() {
+		if r := recover(); r != nil {
+			k.l.opts.Log.Error("panic in the message log", zap.Any("panic", r), zap.Stack("stack"))
+			k.l.lost.Add(1)
+		}
+	}()
+	f()
+}
+
+func (k *keeper) finish() {
+	for {
+		select {
+		case e := <-k.l.in:
+			k.guarded(func() { k.take(e) })
+			continue
+		default:
+		}
+		break
+	}
+	k.guarded(k.flush)
+	if k.file != nil {
+		_ = k.file.Close()
+	}
+}
+
+func (k *keeper) take(e entry) {
+	if e.close != "" {
+		k.over(e)
+		return
+	}
+	callID := field(e.Raw, "call-id", "i")
+	if callID == "" || !ofCall(e.Raw) {
+		return
+	}
+	from, err1 := netip.ParseAddrPort(e.From)
+	to, err2 := netip.ParseAddrPort(e.To)
+	if err1 != nil || err2 != nil || len(e.Raw) > maxMessage {
+		k.l.lost.Add(1)
+		return
+	}
+	s := k.sums[callID]
+	if s == nil {
+		s = &sum{Hash: sha256.New()}
+		k.sums[callID] = s
+	}
+	s.n++
+	s.last = e.At
+	fmt.Fprintf(s, "%d:", len(e.Raw))
+	s.Write(e.Raw)
+	s.Write([]byte{','})
+	if !k.ready(e.At) {
+		s.lost = true
+		k.l.lost.Add(1)
+		return
+	}
+	if err := k.pcap.Write(Packet{At: e.At, Comment: callID, Data: k.frame(e, from, to)}); err != nil {
+		s.lost = true // a buffer in memory does not fail
+	}
+	if k.buf.Len() >= flushAt {
+		k.flush()
+	}
+}
+
+func (k *keeper) frame(e entry, from, to netip.AddrPort) []byte {
+	if e.Network != "tcp" {
+		return Datagram(from, to, e.Raw)
+	}
+	f := flow{from, to}
+	seq := k.flows[f]
+	if len(k.flows) > 10_000 {
+		clear(k.flows) // numbers begin again: a tool then tells of a gap, and reads on
+	}
+	k.flows[f] = seq + uint32(len(e.Raw))
+	return segment(from, to, seq+1, e.Raw)
+}
+
+func (k *keeper) over(e entry) {
+	k.flush()
+	out := Sum{CallID: e.close}
+	if s := k.sums[e.close]; s != nil {
+		out.Messages, out.SHA256, out.Lost = s.n, hex.EncodeToString(s.Sum(nil)), s.lost
+		delete(k.sums, e.close)
+	}
+	go e.done(out)
+}
+
+// ready makes sure that there is a file to write to.
+func (k *keeper) ready(at time.Time) bool {
+	if k.file != nil && at.Before(k.until) {
+		return true
+	}
+	if time.Since(k.failed) < retry {
+		return false
+	}
+	k.flush()
+	if k.file != nil {
+		_ = k.file.Close()
+		k.file = nil
+	}
+	k.sweep(at)
+	if err := k.open(at); err != nil {
+		k.fail(err)
+		return false
+	}
+	return true
+}
+
+func (k *keeper) open(at time.Time) error {
+	path := Path(k.l.opts.Dir, at)
+	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+		return fmt.Errorf("creating the folder of messages: %w", err)
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o640)
+	if err != nil {
+		return fmt.Errorf("creating a capture of messages: %w", err)
+	}
+	k.buf.Reset()
+	if k.pcap, err = NewWriter(&k.buf, "SIP messages of calls, as Holdline took and sent them; IP headers are made from their addresses"); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	clear(k.flows)
+	k.file, k.until = f, at.UTC().Truncate(segments).Add(segments)
+	return nil
+}
+
+// Path names the capture that begins at a moment: a folder for each day, and
+// names that sort by time.
+func Path(dir string, at time.Time) string {
+	at = at.UTC()
+	return filepath.Join(dir, at.Format(time.DateOnly), at.Format("20060102T150405.000000Z")+".pcapng")
+}
+
+func (k *keeper) flush() {
+	if k.file == nil || k.buf.Len() == 0 {
+		return
+	}
+	_, err := k.file.Write(k.buf.Bytes())
+	k.buf.Reset()
+	if err != nil {
+		_ = k.file.Close()
+		k.file = nil
+		for _, s := range k.sums {
+			s.lost = true
+		}
+		k.l.lost.Add(1)
+		k.fail(fmt.Errorf("writing messages: %w", err))
+	}
+}
+
+func (k *keeper) fail(err error) {
+	k.failed = time.Now()
+	k.l.opts.Log.Error("messages of calls cannot be kept", zap.Error(err))
+	if !k.bad {
+		k.bad = true
+		k.l.opts.Failing(err.Error())
+	}
+}
+
+// tell reports that messages were lost, or that all is well again.
+func (k *keeper) tell() {
+	switch lost := k.l.lost.Load(); {
+	case lost != k.lost:
+		k.lost = lost
+		if !k.bad {
+			k.bad = true
+			k.l.opts.Failing("messages of calls come faster than they can be written")
+		}
+	case k.bad && k.file != nil:
+		k.bad = false
+		k.l.opts.Works()
+	}
+}
+
+// sweep forgets dialogs whose call never told that it was over.
+func (k *keeper) sweep(now time.Time) {
+	for id, s := range k.sums {
+		if now.Sub(s.last) > forget {
+			delete(k.sums, id)
+		}
+	}
+}
+
+// ofCall tells whether a message belongs to a call: questions that positions
+// are asked all day long, and registrations, do not.
+func ofCall(raw []byte) bool {
+	_, method, _ := strings.Cut(field(raw, "cseq", "cseq"), " ")
+	switch strings.TrimSpace(method) {
+	case "OPTIONS", "REGISTER", "PUBLISH":
+		return false
+	}
+	return true
+}
+
+// field is a header's value; "" when there is none. Call-ID and CSeq are never
+// folded by anybody.
+func field(raw []byte, long, short string) string {
+	for line := range bytes.Lines(raw) {
+		line = bytes.TrimRight(line, "\r\n")
+		if len(line) == 0 {
+			break
+		}
+		name, value, ok := bytes.Cut(line, []byte{':'})
+		name = bytes.TrimSpace(name)
+		if ok && (equalFold(name, long) || equalFold(name, short)) {
+			return string(bytes.TrimSpace(value))
+		}
+	}
+	return ""
+}
+
+func equalFold(a []byte, b string) bool {
+	return len(a) == len(b) && strings.EqualFold(string(a), b)
+}
