@@ -178,6 +178,19 @@ func (e *ear) produce(h *header, ts, rate, samples uint32, now time.Duration) {
 	h.seq, h.ts, h.ssrc = e.seq, ts, e.ssrc
 }
 
+// slot makes the header of a packet of 20 ms of G.711 of our own: the one
+// after skipped slots that were left out, or the first of several.
+func (e *ear) slot(h *header, goesOn bool, skipped int, now time.Duration) {
+	e.begin(now)
+	ts := e.ts + frameSamples*uint32(1+skipped)
+	if !goesOn || e.restarted {
+		ts = e.following(8000, now)
+		h.marker = true
+	}
+	e.restarted = false
+	e.produce(h, ts, 8000, frameSamples, now)
+}
+
 // begin chooses the identity of a stream that starts with our own packets,
 // at random as RFC 3550 section 5.1 asks.
 func (e *ear) begin(now time.Duration) {

@@ -26,6 +26,7 @@ type house struct {
 	net    *MemoryNetwork
 	engine *Engine
 	taps   []*tapLog
+	broken bool // by the test
 
 	mu     sync.Mutex
 	events []Event
@@ -48,6 +49,9 @@ func newHouse(t *testing.T, change ...func(*Options)) *house {
 	}
 	h.engine = e
 	t.Cleanup(func() {
+		if n := e.Stats().Panics; n > 0 && !h.broken {
+			t.Errorf("%d failures were recovered from", n)
+		}
 		if err := e.Close(); err != nil {
 			t.Error(err)
 		}

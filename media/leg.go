@@ -24,7 +24,9 @@ type stream struct {
 	index   int
 	kind    Kind
 	pair    *pair
-	ear     *ear     // of the caller's streams
+	ear     *ear   // of the caller's streams, and of others that were sent packets of our own
+	last    header // of the caller's streams what was received last, of others what they heard last
+	lastAt  time.Duration
 	player  *player  // of the caller's streams while a prompt plays
 	refused string   // why none does, as told to the call
 	dial    *dialler // of streams watched for codes

@@ -30,6 +30,7 @@ type loop struct {
 	out      [1500]byte // packets of our own
 	ports    []port     // by socket ID
 	players  players
+	desk     desk
 	sessions int
 	lastTick time.Duration
 	now      time.Duration // engine time of this batch
@@ -131,6 +132,9 @@ func (l *loop) deadline() time.Time {
 	if len(l.players) > 0 && (next < 0 || l.players[0].at < next) {
 		next = l.players[0].at
 	}
+	if at := l.desk.next(); at >= 0 && (next < 0 || at < next) {
+		next = at
+	}
 	if next < 0 {
 		return time.Time{}
 	}
@@ -180,6 +184,7 @@ func (l *loop) due() {
 	for len(l.players) > 0 && l.players[0].at <= l.now {
 		l.slot(l.players[0])
 	}
+	l.mixDue()
 	if l.tap != nil && l.sessions > 0 && l.now >= l.lastTick+tickEvery {
 		l.tick()
 	}

@@ -9,6 +9,10 @@ const (
 	frameTime    = 20 * time.Millisecond
 	frameSamples = 160 // at 8 kHz
 	maxLag       = 3 * frameTime
+	// holdOver is how long the prompt goes on after somebody has answered, if
+	// nothing is heard from them. A phone sends its first packet long before;
+	// one that sends none is not helped by a caller who is told to wait.
+	holdOver = time.Second
 )
 
 // player plays the prompt on one stream of the caller, in the caller's slots.
@@ -19,6 +23,7 @@ type player struct {
 	marked bool          // the first packet was made
 	told   bool          // the call knows that the caller hears the prompt
 	quiet  bool          // the call knows that the caller is on hold
+	until  time.Duration // 0, or when it ends: somebody has answered
 
 	pt     uint8
 	cycle  []byte // G.711 of one repetition, whole frames
@@ -115,6 +120,10 @@ func speakable(list []Codec) (Codec, bool) {
 func (l *loop) play(p *player) {
 	slot := p.at - frameTime // slot moved it on already
 	c := p.stream
+	if p.until != 0 && slot >= p.until {
+		l.quiet(c)
+		return
+	}
 	gap := time.Duration(0)
 	if c.ear.started {
 		gap = l.now - c.ear.at
@@ -146,25 +155,20 @@ func (l *loop) frame(p *player, h *header, slot time.Duration) []byte {
 	if lag := l.now - slot; p.marked && lag >= maxLag {
 		skipped = int(lag / frameTime)
 	}
-	e.begin(l.now)
-	var ts uint32
-	if p.marked && !e.restarted {
-		ts = e.ts + frameSamples*uint32(1+skipped)
-	} else {
-		ts = e.following(8000, l.now)
-		h.marker = true
-	}
-	e.restarted = false
+	e.slot(h, p.marked, skipped, l.now)
 	p.marked = true
 	p.at = slot + time.Duration(1+skipped)*frameTime
 	p.offset = (p.offset + skipped*frameSamples) % len(p.cycle)
-	e.produce(h, ts, 8000, frameSamples, l.now)
 	h.pt = p.pt
 	b := l.out[:rtpHeaderSize+frameSamples]
+	h.off, h.end = rtpHeaderSize, len(b)
 	b[0] = 2 << 6
 	h.write(b)
 	copy(b[rtpHeaderSize:], p.cycle[p.offset:p.offset+frameSamples])
 	p.offset = (p.offset + frameSamples) % len(p.cycle)
+	if r := p.stream.leg.sess.room; r != nil {
+		l.overPrompt(r, p, b, h)
+	}
 	return b
 }
 

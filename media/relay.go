@@ -88,13 +88,27 @@ func (l *loop) fromCaller(c *stream, b []byte, h *header) {
 	if c.dial != nil && c.events.has(h.pt) {
 		l.dialled(c, b, h)
 	}
+	c.last, c.lastAt = *h, l.now
+	r := call.room
+	if r != nil {
+		l.overhear(r, forCaller, c, b, h)
+	}
 	t := call.peer.stream(c.index)
 	if t == nil {
 		return
 	}
+	if t.ear != nil && !t.remote.Secure && !l.renumber(t, c, h) {
+		l.count.dropped.Add(1)
+		return
+	}
 	if t.toTaker != nil && !t.remote.Secure {
 		t.toTaker.apply(b, h, l.laws)
+	}
+	if (t.toTaker != nil || t.ear != nil) && !t.remote.Secure {
 		h.write(b)
+	}
+	if r != nil && t == r.taker && !t.remote.Secure {
+		l.blend(r, forTaker, t, b, h)
 	}
 	if t.listens() {
 		l.send(t, t.pair.rtp, b, t.to.addr, true)
@@ -107,7 +121,11 @@ func (l *loop) fromTaker(s *stream, b []byte, h *header) {
 	call := s.leg.sess
 	held := s.dial != nil && s.events.has(h.pt) && l.dialled(s, b, h)
 	c := call.caller.stream(s.index)
-	if call.peer != s.leg || c == nil {
+	if call.peer != s.leg {
+		l.guestSpoke(s, b, h)
+		return
+	}
+	if c == nil {
 		return
 	}
 	if c.remote.Secure {
@@ -118,18 +136,37 @@ func (l *loop) fromTaker(s *stream, b []byte, h *header) {
 		c.ear.withhold(h)
 		return
 	}
+	r := call.room
+	if r != nil {
+		l.overhear(r, forTaker, s, b, h)
+	}
 	if c.ear.dark && c.listens() {
 		c.ear.resume()
 	}
-	if !c.ear.carry(h, s.rate(h.pt, c), s.samples(h), l.now) {
+	if r != nil && r.late(forCaller, c, l.now) || !c.ear.carry(h, s.rate(h.pt, c), s.samples(h), l.now) {
 		l.count.dropped.Add(1)
 		return
+	}
+	if c.player != nil {
+		l.quiet(c) // the prompt went on until now
 	}
 	if s.toCaller != nil {
 		s.toCaller.apply(b, h, l.laws)
 	}
+	if r != nil && c == r.caller {
+		l.blend(r, forCaller, c, b, h)
+	}
 	h.write(b)
 	l.hear(c, h, b)
+}
+
+// renumber makes a packet of the caller part of the one stream that a taker
+// hears to whom packets of our own were sent as well.
+func (l *loop) renumber(t, c *stream, h *header) bool {
+	if r := t.leg.sess.room; r != nil && r.late(forTaker, t, l.now) {
+		return false
+	}
+	return t.ear.carry(h, c.rate(h.pt, t), c.samples(h), l.now)
 }
 
 // samples is the duration of a packet in its RTP clock where the format
@@ -156,6 +193,9 @@ func (l *loop) hear(c *stream, h *header, b []byte) bool {
 	call := c.leg.sess
 	if call.recording {
 		l.record(call, 1, c, h.pt, b)
+	}
+	if call.room != nil && c.kind == Text {
+		l.copyText(call.room, c, b, h)
 	}
 	can := c.listens() && l.send(c, c.pair.rtp, b, c.to.addr, true)
 	c.ear.sent(h.seq, can || c.listens())
@@ -213,6 +253,9 @@ func (l *loop) relayControl(s *stream, b []byte) {
 		}
 		if !s.remote.Secure && !to.remote.Secure {
 			rtcpToTaker(b, s.ear)
+			if to.ear != nil {
+				b = b[:rtcpToCaller(b, to.ear)]
+			}
 		}
 	} else {
 		if to = call.caller.stream(s.index); to == nil || call.peer != s.leg {
@@ -220,11 +263,18 @@ func (l *loop) relayControl(s *stream, b []byte) {
 		}
 		if !s.remote.Secure && !to.remote.Secure {
 			b = b[:rtcpToCaller(b, to.ear)]
+			if s.ear != nil {
+				rtcpToTaker(b, s.ear)
+			}
 		}
 	}
-	if len(b) == 0 {
-		return
+	if len(b) > 0 {
+		l.sendControl(to, b)
 	}
+}
+
+// sendControl sends RTCP to the far side of a stream.
+func (l *loop) sendControl(to *stream, b []byte) {
 	switch {
 	case to.remote.Mux && reachable(to.to.addr):
 		l.send(to, to.pair.rtp, b, to.to.addr, false)

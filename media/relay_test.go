@@ -282,6 +282,7 @@ func TestNoiseOnAPortIsCountedAndDropped(t *testing.T) {
 func TestABrokenTapCostsNoPacket(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t)
+		h.broken = true
 		caller, taker := h.phone("192.0.2.1:4000"), h.phone("192.0.2.2:5000")
 		s := h.open()
 		h.join(s, caller, caller.remote(pcmu))
@@ -302,6 +303,7 @@ func TestABrokenTapCostsNoPacket(t *testing.T) {
 func TestAFailureWhileHandlingAPacketEndsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t)
+		h.broken = true
 		caller, taker := h.phone("192.0.2.1:4000"), h.phone("192.0.2.2:5000")
 		s := h.open()
 		h.join(s, caller, caller.remote(pcmu))

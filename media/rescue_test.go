@@ -92,9 +92,11 @@ func TestRescueIsOneStream(t *testing.T) {
 		time.Sleep(5 * time.Millisecond)
 		second.speak(20)
 		after := caller.take()
-		same(t, "packets of the second taker", len(after), 20)
-		same(t, "marker at the switch", after[0].rtp(t).Marker, true)
-		same(t, "marker later", after[1].rtp(t).Marker, false)
+		same(t, "packets, with one of the prompt until the second taker's first", len(after), 21)
+		same(t, "marker in the prompt", after[0].rtp(t).Marker, false)
+		same(t, "marker at the switch", after[1].rtp(t).Marker, true)
+		same(t, "marker later", after[2].rtp(t).Marker, false)
+		same(t, "timestamp of the second taker", after[1].rtp(t).Timestamp-after[0].rtp(t).Timestamp, 160)
 		same(t, "timestamp at the switch", after[0].rtp(t).Timestamp-prompt[49].rtp(t).Timestamp, 160)
 		all := append(append(before, prompt...), after...)
 		continuous(t, all)
@@ -276,4 +278,40 @@ func TestHoldDuringPromptLeavesNoHole(t *testing.T) {
 		same(t, "marker", all[5].rtp(t).Marker, true)
 		same(t, "recorded during the hold as well", len(h.taps[0].side(1)), 15)
 	})
+}
+
+// Nothing is heard of the one who has answered: the prompt goes on until there
+// is, but not for long.
+func TestThePromptGoesOnUntilTheTakersFirstPacket(t *testing.T) {
+	for name, wait := range map[string]time.Duration{"soon": 13 * time.Millisecond, "late": 333 * time.Millisecond, "never": 3 * time.Second} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := newHouse(t)
+				caller, taker := h.phone("192.0.2.1:4000"), h.phone("192.0.2.2:5000")
+				s := h.open()
+				h.join(s, caller, caller.remote(pcmu))
+				leg := h.join(s, taker, taker.remote(pcmu))
+				s.Prompt()
+				time.Sleep(507 * time.Millisecond)
+				s.Bridge(leg)
+				time.Sleep(wait)
+				taker.speak(10)
+				heard := caller.take()
+				continuous(t, heard)
+				longest := time.Duration(0)
+				for i := range heard[1:] {
+					longest = max(longest, heard[i+1].at.Sub(heard[i].at))
+				}
+				if name != "never" && longest > 20*time.Millisecond {
+					t.Errorf("the caller heard nothing for %v", longest)
+				}
+				if name == "never" && len(heard) != 25+51+10 {
+					t.Errorf("%d packets: the prompt must end after a second", len(heard))
+				}
+				for i, a := range heard[len(heard)-10:] {
+					same(t, "what is heard then", a.rtp(t).Payload, speech(uint16(100+i)))
+				}
+			})
+		})
+	}
 }

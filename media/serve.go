@@ -4,6 +4,7 @@ package media
 // from it for the streams it is joined with.
 func (l *loop) setRemote(s *stream, r Remote) {
 	call := s.leg.sess
+	defer l.arrange(call)
 	s.setRemote(r, l.nat())
 	if s.leg != call.caller {
 		s.connect(call.caller.stream(s.index))
@@ -15,8 +16,11 @@ func (l *loop) setRemote(s *stream, r Remote) {
 			t.connect(s)
 		}
 	}
-	if call.mode == prompting {
+	switch {
+	case call.mode == prompting:
 		l.replay(s)
+	case s.player != nil:
+		l.quiet(s)
 	}
 }
 
@@ -31,13 +35,18 @@ func (l *loop) bridge(call *session, lg *leg) {
 // switchTo changes who serves the caller. Whatever comes next continues the
 // stream that the caller hears.
 func (l *loop) switchTo(call *session, m mode, peer *leg) {
-	call.mode, call.peer = m, peer
+	call.mode = m
+	l.changePeer(call, peer)
 	if call.caller == nil {
 		return
 	}
 	for _, c := range call.caller.streams {
 		c.ear.leave()
-		l.quiet(c)
+		if p := c.player; p != nil && p.text == nil && peer.stream(c.index) != nil {
+			p.until = l.now + holdOver // the caller is not left in silence until the first packet
+		} else {
+			l.quiet(c)
+		}
 	}
 }
 

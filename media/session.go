@@ -33,7 +33,8 @@ type session struct {
 	all       []*leg
 	recording bool
 	rec       uint32
-	attending int // how many supervisors there have been
+	attended  int   // how many supervisors there have been
+	room      *room // while supervisors attend
 }
 
 var _ Session = (*session)(nil)
@@ -248,6 +249,7 @@ func (s *session) adopt(lg *leg, added []*stream) {
 		st.watch(lg.codes)
 		lg.streams = append(lg.streams, st)
 	}
+	s.loop.arrange(s)
 }
 
 // abandon undoes adopt for streams that could not be watched.
@@ -263,6 +265,7 @@ func (s *session) drop(lg *leg) {
 		return
 	}
 	lg.gone = true
+	s.loop.unattend(lg)
 	if s.peer == lg || s.caller == lg {
 		s.loop.switchTo(s, silent, nil)
 	}
@@ -272,6 +275,7 @@ func (s *session) drop(lg *leg) {
 	lg.streams = nil
 	if s.caller == lg {
 		s.caller = nil
+		s.loop.arrange(s)
 	}
 }
 

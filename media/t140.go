@@ -101,6 +101,7 @@ func (t *typist) next(b []byte, h *header, e *ear, now time.Duration) []byte {
 	n += copy(b[n:], say)
 	copy(t.past[:], t.past[1:])
 	t.past[generations-1] = typed{say, h.ts}
+	h.off, h.end = rtpHeaderSize, n
 	h.write(b)
 	return b[:n]
 }

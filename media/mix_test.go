@@ -1,0 +1,539 @@
+package media
+
+import (
+	"bytes"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/pion/rtcp"
+	"github.com/pion/rtp"
+	"github.com/zaf/g711"
+)
+
+// singer is a phone that sounds one note, so that one can tell who hears whom.
+type singer struct {
+	*phone
+	hz, loud float64
+	ptime    time.Duration
+	clock    float64 // samples a second of the phone's own clock
+	lost     func(k int) bool
+	late     func(k int) time.Duration
+	quiet    bool
+	sung     int // samples
+}
+
+func (h *house) singer(addr string, hz float64) *singer {
+	return &singer{phone: h.phone(addr), hz: hz, loud: 6000, ptime: 20 * time.Millisecond, clock: 8000}
+}
+
+// note is the next packet of the note.
+func (s *singer) note() []byte {
+	n := int(s.ptime * 8000 / time.Second)
+	out := make([]byte, n)
+	for i := range out {
+		v := int16(0)
+		if !s.quiet {
+			v = int16(s.loud * math.Sin(2*math.Pi*s.hz*float64(s.sung+i)/8000))
+		}
+		if s.pt == 8 {
+			out[i] = g711.EncodeAlawFrame(v)
+		} else {
+			out[i] = g711.EncodeUlawFrame(v)
+		}
+	}
+	s.sung += n
+	return out
+}
+
+// sing lets everybody sound for a while, each at their own pace, and returns
+// what each of them sent.
+func sing(t *testing.T, d time.Duration, all ...*singer) (sent map[*singer][][]byte) {
+	t.Helper()
+	type packet struct {
+		at  time.Duration
+		who *singer
+		raw []byte
+	}
+	var queue []packet
+	sent = make(map[*singer][][]byte)
+	for _, s := range all {
+		step := time.Duration(float64(s.ptime) * 8000 / s.clock)
+		for k := 0; time.Duration(k+1)*step <= d; k++ {
+			p := &rtp.Packet{Header: rtp.Header{Version: 2, PayloadType: s.pt, SequenceNumber: s.seq, Timestamp: s.ts, SSRC: s.ssrc}, Payload: s.note()}
+			s.seq++
+			s.ts += uint32(len(p.Payload))
+			raw, _ := p.Marshal()
+			sent[s] = append(sent[s], raw)
+			if s.lost != nil && s.lost(k) {
+				continue
+			}
+			at := time.Duration(k+1) * step
+			if s.late != nil {
+				at += s.late(k)
+			}
+			queue = append(queue, packet{at, s, raw})
+		}
+	}
+	slices.SortStableFunc(queue, func(a, b packet) int { return int(a.at - b.at) })
+	start := time.Now()
+	for _, p := range queue {
+		time.Sleep(p.at - time.Since(start))
+		p.who.raw(p.raw)
+	}
+	time.Sleep(d - time.Since(start))
+	synctest.Wait()
+	return sent
+}
+
+// sound decodes what arrived, each packet at the place its timestamp names.
+func sound(t *testing.T, heard []arrival) (out []float64) {
+	t.Helper()
+	if len(heard) == 0 {
+		return nil
+	}
+	begin := heard[0].rtp(t).Timestamp
+	for _, a := range heard {
+		p := a.rtp(t)
+		at := int(int32(p.Timestamp - begin))
+		if at < 0 || at > 1<<24 {
+			t.Fatalf("timestamp %d after %d", p.Timestamp, begin)
+		}
+		for len(out) < at+len(p.Payload) {
+			out = append(out, 0)
+		}
+		for i, b := range p.Payload {
+			switch p.PayloadType {
+			case 0:
+				out[at+i] = float64(g711.DecodeUlawFrame(b))
+			case 8:
+				out[at+i] = float64(g711.DecodeAlawFrame(b))
+			}
+		}
+	}
+	return out
+}
+
+// strength is the amplitude of one note in a sound (Goertzel), with a window
+// that keeps other notes out of it.
+func strength(x []float64, hz float64) float64 {
+	var re, im, norm float64
+	for i, v := range x {
+		w := 0.5 - 0.5*math.Cos(2*math.Pi*float64(i)/float64(len(x)))
+		re += w * v * math.Cos(2*math.Pi*hz*float64(i)/8000)
+		im += w * v * math.Sin(2*math.Pi*hz*float64(i)/8000)
+		norm += w
+	}
+	return 2 * math.Hypot(re, im) / max(norm, 1)
+}
+
+// hears checks who of the singers is heard in what arrived, at full loudness,
+// and that the others are not heard at all.
+func hears(t *testing.T, who string, heard []arrival, all []*singer, loud ...*singer) {
+	t.Helper()
+	x := sound(t, heard)
+	if len(x) < 4000 {
+		t.Errorf("%s heard %d samples only", who, len(x))
+		return
+	}
+	x = x[1600:]
+	for _, s := range all {
+		got := strength(x, s.hz)
+		switch {
+		case slices.Contains(loud, s) && (got < 0.9*s.loud || got > 1.1*s.loud):
+			t.Errorf("%s hears %.0f Hz with %.0f, want about %.0f", who, s.hz, got, s.loud)
+		case !slices.Contains(loud, s) && got > 0.015*s.loud:
+			t.Errorf("%s hears %.0f Hz with %.0f, want nothing", who, s.hz, got)
+		}
+	}
+}
+
+// studio is a bridged call with two parties and supervisors who sing.
+type studio struct {
+	*house
+	t             *testing.T
+	s             Session
+	caller, taker *singer
+	bridged       LegID
+	all           []*singer
+}
+
+func newStudio(t *testing.T, callerLaw, takerLaw Codec) *studio {
+	h := newHouse(t)
+	st := &studio{house: h, t: t, s: h.open(), caller: h.singer("192.0.2.1:4000", 437), taker: h.singer("192.0.2.2:5000", 713)}
+	st.caller.pt, st.taker.pt = callerLaw.PT, takerLaw.PT
+	h.join(st.s, st.caller.phone, st.caller.remote(callerLaw, tele))
+	st.bridged = h.join(st.s, st.taker.phone, st.taker.remote(takerLaw, tele))
+	st.s.Bridge(st.bridged)
+	st.all = []*singer{st.caller, st.taker}
+	return st
+}
+
+func (st *studio) supervisor(addr string, hz float64, law Codec) (*singer, LegID) {
+	s := st.singer(addr, hz)
+	s.pt = law.PT
+	id := st.join(st.s, s.phone, s.remote(law))
+	st.all = append(st.all, s)
+	return s, id
+}
+
+// during sings for a while and returns what each heard in it.
+func (st *studio) during(d time.Duration, who ...*singer) map[*singer][]arrival {
+	st.t.Helper()
+	for _, s := range st.all {
+		s.take()
+	}
+	sing(st.t, d, who...)
+	heard := make(map[*singer][]arrival)
+	for _, s := range st.all {
+		heard[s] = s.take()
+	}
+	return heard
+}
+
+func TestWhoHearsWhomInEachMode(t *testing.T) {
+	for _, laws := range [][2]Codec{{pcmu, pcmu}, {pcmu, pcma}, {pcma, pcmu}} {
+		t.Run(laws[0].Name+" and "+laws[1].Name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				st := newStudio(t, laws[0], laws[1])
+				st.caller.ptime, st.taker.ptime = 10*time.Millisecond, 30*time.Millisecond
+				one, oneID := st.supervisor("192.0.2.10:6000", 1129, pcma)
+				two, twoID := st.supervisor("192.0.2.11:6000", 1523, pcmu)
+				two.ptime = 40 * time.Millisecond
+				c, k := st.caller, st.taker
+				for _, step := range []struct {
+					name               string
+					one, two           Mode
+					caller, taker      []*singer
+					byOne, byTwo, none []*singer
+				}{
+					{"listen, listen", Listen, Listen, []*singer{k}, []*singer{c}, []*singer{c, k}, []*singer{c, k}, nil},
+					{"whisper, listen", Whisper, Listen, []*singer{k}, []*singer{c, one}, []*singer{c, k}, []*singer{c, k}, nil},
+					{"barge, whisper", Barge, Whisper, []*singer{k, one}, []*singer{c, one, two}, []*singer{c, k}, []*singer{c, k, one}, nil},
+					{"barge, barge", Barge, Barge, []*singer{k, one, two}, []*singer{c, one, two}, []*singer{c, k, two}, []*singer{c, k, one}, nil},
+					{"listen, barge", Listen, Barge, []*singer{k, two}, []*singer{c, two}, []*singer{c, k, two}, []*singer{c, k}, nil},
+				} {
+					st.s.Attend(oneID, step.one)
+					st.s.Attend(twoID, step.two)
+					sing(t, 600*time.Millisecond, st.all...) // until all is in its place
+					heard := st.during(1200*time.Millisecond, st.all...)
+					hears(t, step.name+": the caller", heard[c], st.all, step.caller...)
+					hears(t, step.name+": the taker", heard[k], st.all, step.taker...)
+					hears(t, step.name+": the first supervisor", heard[one], st.all, step.byOne...)
+					hears(t, step.name+": the second supervisor", heard[two], st.all, step.byTwo...)
+				}
+				st.s.DropLeg(oneID)
+				heard := st.during(1200*time.Millisecond, st.all...)
+				hears(t, "the caller at the end", heard[c], st.all, k, two)
+				st.s.DropLeg(twoID)
+				sing(t, 200*time.Millisecond, st.all...)
+				heard = st.during(1200*time.Millisecond, st.all...)
+				hears(t, "the caller afterwards", heard[c], st.all, k)
+				same(t, "packets to one who has left", len(heard[one]), 0)
+				events := st.seen(EventAttend)
+				for _, ev := range events {
+					if ev.Reason != "" || ev.Track != 1 && ev.Track != 2 {
+						t.Errorf("event %+v", ev)
+					}
+				}
+				same(t, "answers", len(events), 10)
+			})
+		})
+	}
+}
+
+func TestListenersChangeNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := newStudio(t, pcmu, pcmu)
+		one, id := st.supervisor("192.0.2.10:6000", 1129, pcmu)
+		_, other := st.supervisor("192.0.2.11:6000", 1523, pcmu)
+		sing(t, 100*time.Millisecond, st.caller, st.taker)
+		st.caller.take()
+		st.taker.take()
+		st.s.Attend(id, Listen)
+		st.s.Attend(other, Listen)
+		var toCaller, toTaker [][]byte
+		var callerGot, takerGot []arrival
+		round := func(d time.Duration) {
+			sent := sing(t, d, st.all...)
+			toCaller, toTaker = append(toCaller, sent[st.taker]...), append(toTaker, sent[st.caller]...)
+			callerGot, takerGot = append(callerGot, st.caller.take()...), append(takerGot, st.taker.take()...)
+		}
+		round(time.Second)
+		st.s.DropLeg(other)
+		round(time.Second)
+		one.quiet = true // somebody who may be heard and says nothing changes nothing either
+		round(time.Second)
+		st.s.Attend(id, Barge)
+		round(time.Second)
+		st.s.Attend(id, Listen)
+		round(time.Second)
+		st.s.DropLeg(id)
+		round(time.Second)
+		identical(t, "to the caller", callerGot, toCaller)
+		identical(t, "to the taker", takerGot, toTaker)
+	})
+}
+
+func identical(t *testing.T, what string, got []arrival, sent [][]byte) {
+	t.Helper()
+	if len(got) != len(sent) {
+		t.Fatalf("%s: %d packets of %d", what, len(got), len(sent))
+	}
+	for i := range got {
+		if !bytes.Equal(got[i].raw, sent[i]) {
+			t.Fatalf("%s: packet %d of %d was changed", what, i, len(got))
+		}
+	}
+}
+
+func TestTheCallersStreamGoesOnWhateverSupervisorsDo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := newStudio(t, pcmu, pcma)
+		var toCaller, toTaker []arrival
+		one, id := st.supervisor("192.0.2.10:6000", 1129, pcmu)
+		run := func(d time.Duration, who ...*singer) {
+			sing(t, d, who...)
+			toCaller, toTaker = append(toCaller, st.caller.take()...), append(toTaker, st.taker.take()...)
+		}
+		run(time.Second, st.caller, st.taker)
+		for _, m := range []Mode{Barge, Listen, Whisper, Barge} {
+			st.s.Attend(id, m)
+			run(500*time.Millisecond, st.all...)
+		}
+		run(time.Second, one)       // both parties fall silent
+		run(time.Second, st.all...) // and speak again
+		run(500*time.Millisecond, st.caller, one)
+		run(500*time.Millisecond, st.taker, one)
+		st.s.Prompt()
+		run(500*time.Millisecond, st.all...)
+		st.s.Silence()
+		run(500*time.Millisecond, st.caller, one)
+		st.s.Bridge(st.bridged)
+		run(500*time.Millisecond, st.all...)
+		st.s.DropLeg(id)
+		run(500*time.Millisecond, st.caller, st.taker)
+		for what, heard := range map[string][]arrival{"caller": toCaller, "taker": toTaker} {
+			continuous(t, heard)
+			gaps, first := 0, heard[0]
+			for i, a := range heard[1:] {
+				if a.at.Sub(heard[i].at) > 130*time.Millisecond {
+					gaps++
+					if what == "caller" {
+						t.Errorf("the caller heard nothing for %v after %v", a.at.Sub(heard[i].at), heard[i].at.Sub(first.at))
+					}
+				}
+			}
+			clock := time.Duration(int32(heard[len(heard)-1].rtp(t).Timestamp-first.rtp(t).Timestamp)) * time.Second / 8000
+			if off := clock - heard[len(heard)-1].at.Sub(first.at); off > 60*time.Millisecond || off < -60*time.Millisecond {
+				t.Errorf("the timestamps of the %s's stream are off by %v", what, off)
+			}
+		}
+		same(t, "the caller hears the source that was first", toCaller[0].rtp(t).SSRC, st.taker.ssrc)
+		same(t, "the taker hears the caller's own", toTaker[0].rtp(t).SSRC, st.caller.ssrc)
+	})
+}
+
+func TestSupervisorsServeACallerWhoWaitsAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := newStudio(t, pcmu, pcmu)
+		one, id := st.supervisor("192.0.2.10:6000", 1129, pcmu)
+		sing(t, 200*time.Millisecond, st.caller, st.taker)
+		st.s.Prompt()
+		st.s.DropLeg(st.bridged)
+		st.s.Attend(id, Listen)
+		heard := st.during(time.Second, st.caller, one)
+		hears(t, "the supervisor", heard[one], []*singer{st.caller, one}, st.caller)
+		hears(t, "the caller", heard[st.caller], []*singer{one})
+		if x := sound(t, heard[one]); power(x) < power(tonesOnly(x, st.caller))*1.2 {
+			t.Error("the supervisor does not hear the prompt")
+		}
+		want := heard[st.caller][20].rtp(t).Payload
+		if words := builtinULaw[:8000]; !bytes.Contains(words, want) {
+			t.Error("the caller does not hear the words of the prompt unchanged")
+		}
+
+		one.quiet = true
+		st.s.Attend(id, Barge)
+		heard = st.during(500*time.Millisecond, st.caller, one)
+		if power(sound(t, heard[st.caller])) < 1000 {
+			t.Error("the prompt ended before the supervisor spoke")
+		}
+		one.quiet = false
+		sing(t, 300*time.Millisecond, st.caller, one)
+		heard = st.during(2*time.Second, st.caller, one)
+		hears(t, "the caller", heard[st.caller], st.all, one)
+		if x := sound(t, heard[st.caller]); power(x) > 1.1*power(tonesOnly(x, one)) {
+			t.Error("the prompt talks into the conversation")
+		}
+		continuous(t, heard[st.caller])
+		st.s.DropLeg(id)
+		time.Sleep(40 * time.Millisecond)
+		heard = st.during(time.Second, st.caller)
+		if !bytes.Contains(builtinULaw, heard[st.caller][10].rtp(t).Payload) || len(heard[st.caller]) != 50 {
+			t.Error("the prompt did not come back")
+		}
+	})
+}
+
+// power is the mean square of a sound, tonesOnly what is left of it of some
+// notes.
+func power(x []float64) (p float64) {
+	for _, v := range x {
+		p += v * v / float64(len(x))
+	}
+	return p
+}
+
+func tonesOnly(x []float64, who ...*singer) (out []float64) {
+	out = make([]float64, len(x))
+	for _, s := range who {
+		a := strength(x, s.hz)
+		for i := range out {
+			out[i] += a * math.Sin(2*math.Pi*s.hz*float64(i)/8000)
+		}
+	}
+	return out
+}
+
+func TestASupervisorTakesOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := newStudio(t, pcmu, pcmu)
+		one, id := st.supervisor("192.0.2.10:6000", 1129, pcma)
+		st.s.Attend(id, Barge)
+		sing(t, time.Second, st.all...)
+		before := [2][]arrival{st.caller.take(), one.take()}
+		st.s.Bridge(id)
+		st.s.Attend(st.bridged, Listen)
+		taker := st.taker.take()
+		sing(t, time.Second, st.all...)
+		after := [2][]arrival{st.caller.take(), one.take()}
+		continuous(t, append(before[0], after[0]...))
+		continuous(t, append(before[1], after[1]...))
+		same(t, "packets of the new taker", len(after[0]), 50)
+		hears(t, "the caller", after[0], st.all, one)
+		hears(t, "the new taker", after[1], st.all, st.caller)
+		heard := st.taker.take()
+		hears(t, "the old taker", heard, st.all, st.caller, one)
+		continuous(t, append(taker, heard...))
+
+		st.s.Attend(id, Barge) // and back, told in the other order
+		st.s.Bridge(st.bridged)
+		sing(t, 500*time.Millisecond, st.all...)
+		st.caller.take()
+		sing(t, time.Second, st.all...)
+		again := one.take()
+		continuous(t, append(append(before[1], after[1]...), again...))
+		hears(t, "the caller at the end", st.caller.take(), st.all, st.taker, one)
+		hears(t, "the old taker at the end", st.taker.take()[25:], st.all, st.caller, one)
+	})
+}
+
+func TestWhatCannotBeMixedIsTold(t *testing.T) {
+	g722 := Codec{PT: 9, Name: "G722", Rate: 8000, Channels: 1}
+	tests := map[string]struct {
+		caller, taker, supervisor Codec
+		reason                    string
+	}{
+		"the caller":     {g722, g722, pcmu, "the caller's audio has neither PCMU nor PCMA"},
+		"the supervisor": {pcmu, pcmu, g722, "the supervisor's audio has neither PCMU nor PCMA"},
+		"the taker":      {pcmu, g722, pcmu, "the call taker's audio has neither PCMU nor PCMA"},
+		"nobody":         {pcmu, pcma, pcmu, ""},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				st := newStudio(t, tt.caller, tt.taker)
+				_, id := st.supervisor("192.0.2.10:6000", 1129, tt.supervisor)
+				st.s.Attend(id, Barge)
+				ev := st.seen(EventAttend)
+				if len(ev) != 1 || ev[0].Reason != tt.reason || ev[0].Leg != id || ev[0].Mode != Barge {
+					t.Errorf("events %+v", ev)
+				}
+			})
+		})
+	}
+	t.Run("a format that is only used", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			st := newStudio(t, pcmu, pcmu)
+			_, id := st.supervisor("192.0.2.10:6000", 1129, pcmu)
+			st.s.SetRemote(Caller, 0, st.caller.remote(pcmu, g722))
+			st.s.SetRemote(st.bridged, 0, st.taker.remote(pcmu, g722))
+			st.s.Attend(id, Barge)
+			st.taker.pt = 9
+			sent := sing(t, 500*time.Millisecond, st.all...)
+			identical(t, "to the caller", st.caller.take(), sent[st.taker])
+			st.taker.pt = 0
+			sing(t, 500*time.Millisecond, st.all...)
+			var reasons []string
+			for _, ev := range st.seen(EventAttend) {
+				reasons = append(reasons, ev.Reason)
+			}
+			same(t, "reasons", reasons, []string{"", "the call taker's audio is G722, which cannot be mixed; only PCMU and PCMA can", ""})
+		})
+	})
+}
+
+func TestSupervisorsReadAlong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		t140 := Codec{PT: 98, Name: "T140", Rate: 1000, Channels: 1}
+		theirs := Codec{PT: 105, Name: "T140", Rate: 1000, Channels: 1}
+		caller, taker, sup := h.phone("192.0.2.1:4000"), h.phone("192.0.2.2:5000"), h.phone("192.0.2.3:6000")
+		s := h.open()
+		h.joinKind(s, caller, caller.remote(t140), Text)
+		leg := h.joinKind(s, taker, taker.remote(t140), Text)
+		s.Bridge(leg)
+		id := h.joinKind(s, sup, sup.remote(theirs), Text)
+		s.Attend(id, Listen)
+		caller.pt, taker.pt = 98, 98
+		said := caller.packet([]byte("help"))
+		raw := caller.send(said)
+		taker.send(taker.packet([]byte("where")))
+		same(t, "unchanged for the taker", taker.take()[0].raw, raw)
+		s.Prompt()
+		time.Sleep(time.Second)
+		var got string
+		for _, a := range sup.take() {
+			p := a.rtp(t)
+			same(t, "number", p.PayloadType, 105)
+			got += string(p.Payload)
+		}
+		if !strings.HasPrefix(got, "helpwhere\u2028Help is still coming") {
+			t.Errorf("read along: %q", got)
+		}
+	})
+}
+
+func TestSupervisorsPhonesGetReports(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := newStudio(t, pcmu, pcmu)
+		one, id := st.supervisor("192.0.2.10:6000", 1129, pcmu)
+		st.s.Attend(id, Listen)
+		sing(t, 11*time.Second, st.all...)
+		heard := one.take()
+		st.s.DropLeg(id)
+		got := one.takeControl()
+		same(t, "reports", len(got), 3)
+		for i, a := range got {
+			parts, err := rtcp.Unmarshal(a.raw)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sr := parts[0].(*rtcp.SenderReport)
+			same(t, "source", sr.SSRC, heard[0].rtp(t).SSRC)
+			same(t, "octets", sr.OctetCount, sr.PacketCount*160)
+			when := int64(sr.NTPTime>>32) - ntpEpoch
+			same(t, "wall clock", when, a.at.Unix())
+			clock := time.Duration(sr.RTPTime-heard[0].rtp(t).Timestamp) * time.Second / 8000
+			if off := clock - a.at.Sub(heard[0].at); off < -time.Millisecond || off > time.Millisecond {
+				t.Errorf("RTP clock is off by %v", off)
+			}
+			same(t, "name", parts[1].(*rtcp.SourceDescription).Chunks[0].Items[0].Type, rtcp.SDESCNAME)
+			same(t, "goodbye", len(parts) == 3, i == 2)
+		}
+	})
+}
