@@ -14,7 +14,6 @@ const (
 	backlog   = 3 * frameTime          // of packets that come after we did
 	backlogOf = time.Second
 	speaking  = 300 // average level that counts as speech over the prompt, about -40 dBFS
-	cnPT      = 13  // comfort noise, RFC 3389
 )
 
 // room is what a call becomes while supervisors attend it: every voice is kept
@@ -89,9 +88,9 @@ func (r *room) speaks(side int, now time.Duration) bool {
 func (l *loop) linear(s *stream, pt uint8) *[256]int16 {
 	switch {
 	case s.pcmu.has(pt):
-		return &l.laws.linU
+		return &l.engine.samples.u
 	case s.pcma.has(pt):
-		return &l.laws.linA
+		return &l.engine.samples.a
 	}
 	return nil
 }
@@ -101,7 +100,7 @@ func (l *loop) overhear(r *room, side int, s *stream, b []byte, h *header) {
 	if s.kind == Text && side == forCaller {
 		l.copyText(r, s, b, h)
 	}
-	if s.kind != Audio || s != r.caller && s != r.taker || s.events.has(h.pt) || h.pt == cnPT {
+	if s.kind != Audio || s != r.caller && s != r.taker || s.events.has(h.pt) || h.pt == ptCN {
 		return
 	}
 	p := &r.said[side]
@@ -198,7 +197,7 @@ func (l *loop) overPrompt(r *room, p *player, b []byte, h *header) {
 	sum := l.desk.sum[:len(payload)]
 	clear(sum)
 	heard := l.addGuests(r, forCaller, sum, 0)
-	if heard > 0 && !r.spoken && loudness(sum) > speaking {
+	if heard > 0 && !r.spoken && averageLevel(sum) > speaking {
 		r.spoken = true
 		fillSilence(payload, c.pcma.has(h.pt))
 	}
@@ -243,7 +242,7 @@ func (r *room) present(now time.Duration) bool {
 	return false
 }
 
-func loudness(sum []int32) (average int32) {
+func averageLevel(sum []int32) (average int32) {
 	for _, s := range sum {
 		average += max(s, -s) / int32(len(sum))
 	}

@@ -174,7 +174,7 @@ func (l *loop) guestSpoke(s *stream, b []byte, h *header) {
 	if a == nil || a.room == nil || s != a.audio || s.events.has(h.pt) {
 		return
 	}
-	if table := l.linear(s, h.pt); table != nil && h.pt != cnPT {
+	if table := l.linear(s, h.pt); table != nil && h.pt != ptCN {
 		a.voice.hear(h, b[h.off:h.end], table, l.now)
 	}
 	if call := s.leg.sess; call.recording && a.mode != Listen {

@@ -89,8 +89,8 @@ func sing(t *testing.T, d time.Duration, all ...*singer) (sent map[*singer][][]b
 	return sent
 }
 
-// sound decodes what arrived, each packet at the place its timestamp names.
-func sound(t *testing.T, heard []arrival) (out []float64) {
+// soundOf decodes what arrived, each packet at the place its timestamp names.
+func soundOf(t *testing.T, heard []arrival) (out []float64) {
 	t.Helper()
 	if len(heard) == 0 {
 		return nil
@@ -134,7 +134,7 @@ func strength(x []float64, hz float64) float64 {
 // and that the others are not heard at all.
 func hears(t *testing.T, who string, heard []arrival, all []*singer, loud ...*singer) {
 	t.Helper()
-	x := sound(t, heard)
+	x := soundOf(t, heard)
 	if len(x) < 4000 {
 		t.Errorf("%s heard %d samples only", who, len(x))
 		return
@@ -348,7 +348,7 @@ func TestSupervisorsServeACallerWhoWaitsAlone(t *testing.T) {
 		heard := st.during(time.Second, st.caller, one)
 		hears(t, "the supervisor", heard[one], []*singer{st.caller, one}, st.caller)
 		hears(t, "the caller", heard[st.caller], []*singer{one})
-		if x := sound(t, heard[one]); power(x) < power(tonesOnly(x, st.caller))*1.2 {
+		if x := soundOf(t, heard[one]); power(x) < power(tonesOnly(x, st.caller))*1.2 {
 			t.Error("the supervisor does not hear the prompt")
 		}
 		want := heard[st.caller][20].rtp(t).Payload
@@ -359,14 +359,14 @@ func TestSupervisorsServeACallerWhoWaitsAlone(t *testing.T) {
 		one.quiet = true
 		st.s.Attend(id, Barge)
 		heard = st.during(500*time.Millisecond, st.caller, one)
-		if power(sound(t, heard[st.caller])) < 1000 {
+		if power(soundOf(t, heard[st.caller])) < 1000 {
 			t.Error("the prompt ended before the supervisor spoke")
 		}
 		one.quiet = false
 		sing(t, 300*time.Millisecond, st.caller, one)
 		heard = st.during(2*time.Second, st.caller, one)
 		hears(t, "the caller", heard[st.caller], st.all, one)
-		if x := sound(t, heard[st.caller]); power(x) > 1.1*power(tonesOnly(x, one)) {
+		if x := soundOf(t, heard[st.caller]); power(x) > 1.1*power(tonesOnly(x, one)) {
 			t.Error("the prompt talks into the conversation")
 		}
 		continuous(t, heard[st.caller])

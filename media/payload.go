@@ -181,19 +181,14 @@ func translate(pt uint8, src, dst []Codec) (uint8, change) {
 	return pt, keep
 }
 
-// laws holds the tables between the two companding laws (G.711), and from
-// each of them to linear samples.
-type laws struct {
-	toA, toU   [256]byte
-	linA, linU [256]int16
-}
+// laws holds the tables between the two companding laws (G.711).
+type laws struct{ toA, toU [256]byte }
 
 func newLaws() *laws {
 	l := &laws{}
 	for i := range l.toA {
 		l.toA[i] = g711.Ulaw2AlawFrame(uint8(i))
 		l.toU[i] = g711.Alaw2UlawFrame(uint8(i))
-		l.linA[i], l.linU[i] = g711.DecodeAlawFrame(uint8(i)), g711.DecodeUlawFrame(uint8(i))
 	}
 	return l
 }
