@@ -28,6 +28,8 @@ func (c *Call) onBye(l *leg, req *gosip.Request, tx *gosip.ServerTx) {
 		c.fire(releaseRequested)
 	case l.Left != "" && l.State == Confirmed:
 		c.leftAfterTransfer(l, req, tx)
+	case l.supervises() && l != c.taker && l.State == Confirmed:
+		c.supervisorBye(l, req, tx)
 	case l.open:
 		l.held = &held{req, tx} // it overtook the 2xx it follows
 	default:
@@ -95,6 +97,9 @@ func (c *Call) judge() {
 			if !durable {
 				c.log.Warn("verdict acted on before it was on disk", zap.String("rule", v.Rule))
 			}
+			if c.successor() != nil {
+				result = releaseSucceeded
+			}
 			c.fire(result)
 		})
 	}, entries...)
@@ -113,6 +118,12 @@ func (c *Call) facts(r *release, now time.Time) policy.Facts {
 	}
 	if c.transfer != nil && c.transfer.by == r.leg {
 		f.Transfer, f.TransferTo = transferPending, c.transfer.to.Target
+	}
+	switch s := c.successor(); {
+	case s != nil: // a supervisor has barged in: the caller stays with them
+		f.Transfer, f.TransferTo = transferSucceeded, s.Target
+	case c.relief != nil && c.relief.by == r.leg:
+		f.Transfer, f.TransferTo = transferPending, handover
 	}
 	return f
 }

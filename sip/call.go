@@ -85,6 +85,8 @@ type Call struct {
 	reliables map[uint32]reliable // by the number the caller knows them by
 
 	transfer *transfer // the one that is under way
+	asked    *asking   // the last request for help
+	relief   *relief   // the handover that is under way
 	pending  *release  // the release that is being judged
 
 	prompted  time.Time // when the running rescue began
@@ -243,10 +245,24 @@ func (c *Call) onMedia(e media.Event) {
 			c.codeDialled(e)
 		case media.EventPrompt:
 			c.promptStarted(e)
+		case media.EventAttend:
+			if l := c.legWith(e.Leg); l != nil {
+				c.attended(e.Track, e.Reason, l)
+			}
 		case media.EventFirst:
 			c.log.Debug("first media packet", zap.Int("leg", int(e.Leg)), zap.Int("stream", e.Stream))
 		}
 	})
+}
+
+// legWith finds a leg by its number in media; nil when there is none.
+func (c *Call) legWith(id media.LegID) *leg {
+	for _, l := range c.legs {
+		if l.hasMedia && l.ID == id {
+			return l
+		}
+	}
+	return nil
 }
 
 // promptStarted records what the caller hears, or why nothing.

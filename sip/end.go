@@ -34,6 +34,7 @@ func (c *Call) finish() {
 		c.giveUp(l)
 	}
 	c.offers = nil
+	c.endJoins()
 	if c.taker != nil {
 		c.bye(c.taker, c.ended.Bye)
 		c.drop(c.taker)

@@ -99,16 +99,27 @@ func (c *Call) codes() []string {
 	for code := range c.g.settings.Load().IntakeDTMF {
 		out = append(out, code)
 	}
+	if code := c.g.settings.Load().Supervisors.Assist.Code; code != "" {
+		out = append(out, code)
+	}
 	slices.Sort(out)
 	return out
 }
 
 // codeDialled marks what a taker's DTMF code stands for (RFC 4733).
 func (c *Call) codeDialled(e media.Event) {
+	if l := c.legWith(e.Leg); l != nil && c.keyDialled(l, e.Code) {
+		return
+	}
 	if c.taker == nil || c.taker.ID != e.Leg {
 		return
 	}
-	what, ok := c.g.settings.Load().IntakeDTMF[e.Code]
+	s := c.g.settings.Load()
+	if a := s.Supervisors.Assist; e.Code == a.Code {
+		c.assistDialled(a)
+		return
+	}
+	what, ok := s.IntakeDTMF[e.Code]
 	if !ok {
 		return
 	}

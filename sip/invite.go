@@ -21,6 +21,9 @@ func (g *Guard) onInvite(req *gosip.Request, tx *gosip.ServerTx) {
 		g.pass(req, tx)
 		return
 	}
+	if get(req, "join") != "" && g.supervisorJoins(req, tx) || g.supervisorDials(req, tx) {
+		return
+	}
 	if code := g.rejects(req); code != 0 {
 		g.refuse(req, tx, code)
 		return
@@ -216,6 +219,9 @@ func (c *Call) inviteTo(l *leg) (*gosip.Request, error) {
 	}
 	if l.Rescue {
 		c.explain(req, l)
+	}
+	if l.HandedBy != "" {
+		l.explainHandover(req)
 	}
 	body := c.invite.Body()
 	if offer, err := parseSDP([]byte(c.Offer)); err == nil {

@@ -16,8 +16,11 @@ type Role string
 
 // The roles of a leg.
 const (
-	RoleCaller Role = "caller"
-	RoleTaker  Role = "taker"
+	RoleCaller    Role = "caller"
+	RoleTaker     Role = "taker"
+	RoleListener  Role = "listener"  // a supervisor who hears the call
+	RoleWhisperer Role = "whisperer" // a supervisor whom the taker hears
+	RoleBarger    Role = "barger"    // a supervisor whom all hear
 )
 
 // LegState is how far a leg's dialog is.
@@ -55,7 +58,9 @@ type Leg struct {
 	Replaces   string        `json:"replaces,omitempty"`   // the dialog its INVITE replaces (RFC 3891)
 	ReferredBy string        `json:"referredBy,omitempty"` // of a transfer (RFC 3892)
 	Left       string        `json:"left,omitempty"`       // its transfer succeeded: it may go
+	HandedBy   string        `json:"handedBy,omitempty"`   // the taker who asked for somebody else
 	Acked      bool          `json:"acked"`                // our 2xx was acknowledged
+	Join       Join          `json:"join,omitzero"`        // of a supervisor
 	Timer      Timer         `json:"timer,omitzero"`
 }
 
@@ -84,6 +89,14 @@ type leg struct {
 	pracked    string              // RSeq that we acknowledged
 	ring, dead *time.Timer
 	session    *time.Timer
+
+	audio   int              // which of its streams is audio, of a browser's
+	hungUp  func(why string) // tells a browser's gateway that the part is over; such a leg has no dialog
+	track   int              // of a supervisor's audio in the recording
+	unheard string           // why a supervisor cannot be mixed in
+	taking  bool             // a supervisor's take-over is on its way to the disk
+	helped  bool             // came because of an assist
+	parting string           // how a supervisor's part ended
 }
 
 // held is a request with its transaction, kept for later.
@@ -167,20 +180,31 @@ func (l *leg) acked() {
 // bye ends l's dialog from our side, carrying what from said (a BYE of the
 // other side), and forgets it: whatever comes back, the leg is gone.
 func (c *Call) bye(l *leg, from *gosip.Request) {
+	c.byeWith(l, func(req *gosip.Request) {
+		if from != nil && from.Method == gosip.BYE {
+			carry(from, req, strings.ToLower(c.g.intakeHeader()), "authorization", "proxy-authorization")
+			req.SetBody(from.Body())
+		}
+	})
+}
+
+// byeWith ends l's dialog with a BYE that fill completes. A browser has no
+// dialog: its gateway is told when the leg is dropped.
+func (c *Call) byeWith(l *leg, fill func(*gosip.Request)) {
 	if l.State == Over {
 		return
 	}
 	l.State, l.Since = Over, time.Now()
+	if l.hungUp != nil {
+		return
+	}
 	req, err := l.Dialog.request("BYE", l.Dialog.nextSeq())
 	if err != nil {
 		c.log.Warn("leg cannot be told that it is over", zap.String("leg", l.label()), zap.Error(err))
 		return
 	}
-	if from != nil && from.Method == gosip.BYE {
-		carry(from, req, strings.ToLower(c.g.intakeHeader()), "authorization", "proxy-authorization")
-		req.SetBody(from.Body())
-	}
-	if l.Role == RoleCaller && !l.Acked {
+	fill(req)
+	if l.Role == RoleCaller && !l.Acked || l.supervises() && l.final != nil {
 		l.byeDue = req // RFC 3261 section 15: not before the ACK
 		return
 	}
@@ -194,6 +218,7 @@ func (c *Call) drop(l *leg) {
 	stop(&l.session)
 	c.dropMedia(l)
 	c.vacate(l)
+	c.parted(l)
 }
 
 // dropMedia gives l's ports back.

@@ -26,6 +26,7 @@ const (
 	releaseRequested   trigger = "release requested"   // BYE from the taker, or the taker is gone
 	releaseAllowed     trigger = "release allowed"     // verdict allow or review, journaled
 	releaseIntercepted trigger = "release intercepted" // verdict intercept, journaled
+	releaseSucceeded   trigger = "release succeeded"   // a verdict is journaled, and a supervisor who barged in has the caller
 	callerLeft         trigger = "caller left"         // BYE or CANCEL from the caller: wins at any moment
 	callerLost         trigger = "caller lost"         // the caller's leg failed: no ACK, no media, 481
 	releaseForced      trigger = "release forced"      // a supervisor's decision
@@ -67,6 +68,7 @@ func transitions() table {
 		Releasing: {
 			releaseAllowed:     {Ended, (*Call).finish},
 			releaseIntercepted: {Waiting, (*Call).rescue},
+			releaseSucceeded:   {Bridged, (*Call).succeed},
 			callerLeft:         {Ended, (*Call).finish},
 			callerLost:         {Ended, (*Call).finish},
 			releaseForced:      {Ended, (*Call).finish},

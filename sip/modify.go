@@ -26,6 +26,14 @@ type relayed struct {
 // onOffer takes re-INVITE and UPDATE. They pass to the other side; while the
 // caller is alone, the caller's are answered by us.
 func (c *Call) onOffer(l *leg, req *gosip.Request, tx *gosip.ServerTx) {
+	switch {
+	case l.supervises() && c.State != Ended && l.State == Confirmed:
+		c.supervisorReoffer(l, req, tx)
+		return
+	case l == c.caller && c.taker != nil && c.taker.supervises() && c.State != Ended && c.answered():
+		c.answerSelf(req, tx) // a supervisor's session is another one than the caller's
+		return
+	}
 	if to := c.across(l); to != nil {
 		c.forward(l, to, req, tx)
 		return
@@ -57,6 +65,8 @@ func (c *Call) across(l *leg) *leg {
 	switch {
 	case c.State == Ended:
 		return nil
+	case c.taker != nil && c.taker.hungUp != nil && (l == c.caller || l == c.taker):
+		return nil // a browser has no dialog
 	case l == c.caller && c.taker != nil:
 		return c.taker
 	case l == c.caller && !c.answered():

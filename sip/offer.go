@@ -306,6 +306,7 @@ func (c *Call) failed(l *leg, why failure) {
 	if c.transfer != nil && c.transfer.to == l {
 		c.transferFailed(why)
 	}
+	c.reliefFailed(l)
 	if c.early == l {
 		c.early = nil
 		if c.answered() {

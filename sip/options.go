@@ -56,6 +56,7 @@ type Settings struct {
 	IntakeDTMF    map[string]string // code -> "field" or "field=value"
 	DisplayPrefix string            // put before the caller's display name on a rescue
 	Watch         Watch
+	Supervisors   Supervisors
 	NAT           []netip.Prefix // networks whose peers are answered where they sent from, whatever their Contact says
 	PersonalData  bool           // numbers and names may appear in the log at info level
 	Judge         func(policy.Facts) policy.Verdict

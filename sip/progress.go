@@ -119,6 +119,11 @@ func (c *Call) accepted(l *leg, res *gosip.Response) {
 		c.handOver(l, res)
 		return
 	}
+	if i >= 0 && c.State == Bridged && c.relief != nil && slices.Contains(c.relief.legs, l) {
+		c.acknowledge(l, nil)
+		c.relieved(l, res)
+		return
+	}
 	alone := c.taker == nil && (c.State == Offering || c.State == Waiting)
 	wins := alone && (i >= 0 || c.welcome(l))
 	l.lateAck = wins && c.Offer == "" && !c.answered() && sdpOf(res) != nil
@@ -126,6 +131,7 @@ func (c *Call) accepted(l *leg, res *gosip.Response) {
 		c.acknowledge(l, nil)
 	}
 	if !wins {
+		c.offers = without(c.offers, l)
 		if h := l.held; h != nil { // it has left already
 			l.held, l.State = nil, Over
 			c.crossed(l, h.req)
@@ -309,6 +315,11 @@ func (c *Call) final(res *gosip.Response, l *leg) *gosip.Response {
 		use = append(use, taker.codecs(m))
 	}
 	answer := offer.answer(use)
+	for i := range answer.media {
+		if i >= len(taker.media) || taker.media[i].port == 0 {
+			answer.decline(i) // the taker has no such stream
+		}
+	}
 	c.settle(answer)
 	return c.accept(c.invite, c.caller, answer)
 }

@@ -28,6 +28,10 @@ func (c *Call) rescue() {
 	if c.transfer != nil {
 		c.transfer = nil // its target goes on being called, and takes the call if it answers
 	}
+	c.relief = nil // as are those who were asked to relieve the taker
+	for _, l := range c.offers {
+		l.Rescue = true
+	}
 	c.letGo(r)
 	c.Rescues++
 	c.WaitingFrom = r.data.At

@@ -77,6 +77,8 @@ func (c *Call) gone(l *leg, why string) {
 	switch {
 	case l == c.taker:
 		c.lost(l, why)
+	case l.supervises() && l.State == Confirmed:
+		c.leave(l, why)
 	case l == c.caller && c.heard():
 		c.log.Warn("caller seems gone, but is heard: kept", zap.String("reason", why))
 		if l.Timer.Interval > 0 {

@@ -36,6 +36,8 @@ type LegView struct {
 	Target string    `json:"target"`
 	State  string    `json:"state"` // calling, early, confirmed, ended
 	Since  time.Time `json:"since"`
+	Join   string    `json:"join,omitempty"` // of a supervisor: the id to switch, leave or take over with
+	By     string    `json:"by,omitempty"`   // of a supervisor: who joined
 }
 
 // VerdictView is a verdict with its time and the position it was about.
@@ -55,4 +57,13 @@ type Calls interface {
 	MarkIntake(ctx context.Context, id string, marks map[policy.Field]string, by string) (CallView, error)
 	// Release ends the call by a supervisor's decision, with the reason logged.
 	Release(ctx context.Context, id, reason, by string) error
+	// Join brings a supervisor into the call, at any stage of it.
+	Join(ctx context.Context, id string, q JoinRequest) (JoinView, error)
+	// SetMode, Leave and TakeOver act on a supervisor's part; ErrNoJoin says
+	// that there is none with that id, ErrNotNow that it cannot be done now.
+	SetMode(ctx context.Context, id, join string, mode Mode, by string) (JoinView, error)
+	Leave(ctx context.Context, id, join, by string) (JoinView, error)
+	TakeOver(ctx context.Context, id, join, by string) (JoinView, error)
+	// Assist asks for help on behalf of the call's taker.
+	Assist(ctx context.Context, id string, q AssistRequest) (AssistView, error)
 }

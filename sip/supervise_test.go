@@ -1,0 +1,611 @@
+package sip
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	gosip "github.com/emiago/sipgo/sip"
+
+	"holdline/media"
+	"holdline/sip/phone"
+)
+
+// joins brings a supervisor's phone into a call; the phone is not answered yet.
+func (w *world) joins(call *phone.Call, mode Mode, name string) JoinView {
+	w.t.Helper()
+	v, err := w.guard.Join(w.ctx, call.ID(), JoinRequest{Mode: mode, Target: uriFor(name), By: "chief"})
+	w.must(err)
+	return v
+}
+
+// supervises joins and answers.
+func (w *world) supervises(call *phone.Call, mode Mode, name string) (JoinView, *phone.Call) {
+	w.t.Helper()
+	v := w.joins(call, mode, name)
+	c := w.answers(name)
+	w.settle()
+	return v, c
+}
+
+// attending tells how a leg attends: "listen", "whisper", "barge" or "".
+func (w *world) attending(call *phone.Call, leg media.LegID) string {
+	w.t.Helper()
+	w.settle()
+	s := w.media.of(call.ID())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if slices.Contains(s.dropped, leg) {
+		return "dropped"
+	}
+	m, ok := s.attends[leg]
+	if !ok {
+		return ""
+	}
+	return m.String()
+}
+
+// roles are the roles of a call's legs that are not over, sorted.
+func (w *world) roles(call *phone.Call) string {
+	w.t.Helper()
+	w.settle()
+	v, err := w.guard.Get(call.ID())
+	w.must(err)
+	var out []string
+	for _, l := range v.Legs {
+		out = append(out, l.Role)
+	}
+	return strings.Join(out, " ")
+}
+
+func (w *world) state(call *phone.Call) string {
+	w.t.Helper()
+	w.settle()
+	v, err := w.guard.Get(call.ID())
+	w.must(err)
+	return v.State
+}
+
+// A supervisor listens, and nothing about the call changes: not a message goes
+// to the parties, who goes on speaking hears nothing of it.
+func TestSupervisorListens(t *testing.T) {
+	inWorld(t, usualSettings(), []string{"caller", "pos-1", "sup-1"}, func(w *world) {
+		caller := w.calls("caller")
+		pos := w.answers("pos-1")
+		before := len(w.phone("caller").Trace()) + len(w.phone("pos-1").Trace())
+		v, sup := w.supervises(caller, ModeListen, "sup-1")
+		if v.ID == "" || v.Mode != ModeListen || v.State != string(Calling) || v.Via != ViaPhone {
+			t.Errorf("join is %+v", v)
+		}
+		for header, want := range map[string]string{
+			"from":      `"LISTEN pos-1" <sip:caller@10.0.0.1:5060>`,
+			"subject":   "Listen to pos-1",
+			"call-info": "purpose=emergency-CallId",
+			"to":        "<sip:sup-1@10.0.0.31:5060>",
+		} {
+			if got := headerOf(sup.Invite, header); !strings.Contains(got, want) {
+				t.Errorf("INVITE to the supervisor: %s is %q, want %q in it", header, got, want)
+			}
+		}
+		if body := string(sup.Invite.Body()); !strings.Contains(body, "RTP/AVP 0 8 101") || strings.Contains(body, "m=video") {
+			t.Errorf("the supervisor was offered\n%s", body)
+		}
+		if got := w.attending(caller, 2); got != "listen" {
+			t.Errorf("the supervisor attends as %q", got)
+		}
+		if got := w.roles(caller); got != "caller listener taker" {
+			t.Errorf("roles are %s", got)
+		}
+		w.hears(caller, "leg 1")
+		if after := len(w.phone("caller").Trace()) + len(w.phone("pos-1").Trace()); after != before {
+			t.Errorf("the parties got %d messages because of a listener\n%s", after-before, w.ladder())
+		}
+		d := last[joinData](w, caller.ID(), "supervisor.joined")
+		if d.Join != v.ID || d.CallType != "silentMonitoring" || d.By != "chief" || d.Taker != "pos-1" || d.Agent != "ann" || d.Mode != ModeListen {
+			t.Errorf("supervisor.joined has %+v", d)
+		}
+
+		w.pass(3 * time.Second)
+		w.hangsUp(sup)
+		w.up(caller, "caller")
+		w.up(pos, "pos-1")
+		if got := w.roles(caller); got != "caller taker" {
+			t.Errorf("roles are %s", got)
+		}
+		if d := last[leftData](w, caller.ID(), "supervisor.left"); d.Join != v.ID || d.How != "hung up" || d.DurationMS != 3000 {
+			t.Errorf("supervisor.left has %+v", d)
+		}
+		w.notKept(caller.ID(), "release.requested")
+		w.hangsUp(caller)
+		w.nothingLeft()
+	})
+}
+
+// Supervisors may come in at every stage of a call; whose call it is does not
+// change by listening.
+func TestSupervisorJoinsAtEveryStage(t *testing.T) {
+	stages := map[string]func(*world, *phone.Call){
+		"offering": func(w *world, _ *phone.Call) { w.must(w.rings("pos-1").Ring()) },
+		"bridged":  func(w *world, _ *phone.Call) { w.answers("pos-1") },
+		"waiting": func(w *world, _ *phone.Call) {
+			w.hangsUp(w.answers("pos-1"))
+			w.must(w.rings("fallback").Ring())
+		},
+	}
+	for stage, reach := range stages {
+		for _, mode := range Modes() {
+			t.Run(stage+" "+string(mode), func(t *testing.T) {
+				inWorld(t, usualSettings(), []string{"caller", "pos-1", "pos-2", "fallback", "sup-1"}, func(w *world) {
+					caller := w.calls("caller")
+					reach(w, caller)
+					v, sup := w.supervises(caller, mode, "sup-1")
+					switch {
+					case mode == ModeBarge && stage != "bridged": // nobody has the caller: the supervisor serves them
+						if got := w.state(caller); got != string(Bridged) {
+							t.Fatalf("the call is %s\n%s", got, w.ladder())
+						}
+						if d := last[modeData](w, caller.ID(), "supervisor.mode"); d.Mode != ModeTaker || d.Was != ModeBarge || d.Join != v.ID {
+							t.Errorf("supervisor.mode has %+v", d)
+						}
+						w.up(sup, "supervisor")
+						if stage == "waiting" {
+							w.kept(caller.ID(), "supervisor.joined", "rescue.answered")
+						} else {
+							w.kept(caller.ID(), "supervisor.joined", "call.answered")
+						}
+						w.pass(time.Second)
+						if ringing := w.roles(caller); ringing != "caller taker" {
+							t.Errorf("roles are %s\n%s", ringing, w.ladder())
+						}
+					default:
+						if got := w.state(caller); got != stage {
+							t.Fatalf("the call is %s\n%s", got, w.ladder())
+						}
+						w.kept(caller.ID(), "supervisor.joined")
+						w.hangsUp(sup)
+						if got := w.state(caller); got != stage {
+							t.Fatalf("the call is %s\n%s", got, w.ladder())
+						}
+					}
+					w.hangsUpOrCancels(caller)
+					w.nothingLeft()
+				})
+			})
+		}
+	}
+}
+
+// hangsUpOrCancels ends the caller's own call in whatever state it is.
+func (w *world) hangsUpOrCancels(c *phone.Call) {
+	w.t.Helper()
+	if v, err := w.guard.Get(c.ID()); err == nil && v.Answered.IsZero() {
+		c.Cancel()
+		w.settle()
+		return
+	}
+	w.hangsUp(c)
+}
+
+// Whatever a supervisor's phone does, the caller and the taker do not notice.
+func TestSupervisorsPhoneFails(t *testing.T) {
+	for name, c := range map[string]struct {
+		do     func(*world, *phone.Call)
+		code   int
+		reason string
+	}{
+		"declines":      {func(w *world, s *phone.Call) { w.must(s.Reject(603)) }, 603, "Decline"},
+		"is busy":       {func(w *world, s *phone.Call) { w.must(s.Reject(486)) }, 486, "Busy Here"},
+		"redirects":     {func(w *world, s *phone.Call) { w.must(s.Redirect("sip:elsewhere@10.0.0.77")) }, 302, "Moved Temporarily"},
+		"is signed out": {func(w *world, s *phone.Call) { w.must(s.Reject(480)) }, 480, "Temporarily Unavailable"},
+		"rings out":     {func(w *world, s *phone.Call) { w.must(s.Ring()); w.pass(40 * time.Second) }, 0, "rang out"},
+		"has no answer": {func(w *world, s *phone.Call) { w.must(s.Reply(phone.Reply{Code: 200})) }, 0, "answered without a session description"},
+		"is silent":     {func(w *world, _ *phone.Call) { w.phone("sup-1").SetDeaf(true); w.pass(time.Minute) }, 0, "rang out"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, usualSettings(), []string{"caller", "pos-1", "sup-1"}, func(w *world) {
+				caller := w.calls("caller")
+				pos := w.answers("pos-1")
+				w.joins(caller, ModeBarge, "sup-1")
+				c.do(w, w.rings("sup-1"))
+				w.pass(time.Second)
+				w.up(caller, "caller")
+				w.up(pos, "pos-1")
+				w.hears(caller, "leg 1")
+				d := last[failedJoin](w, caller.ID(), "supervisor.failed")
+				if d.Code != c.code || d.Reason != c.reason {
+					t.Errorf("supervisor.failed has %d %q\n%s", d.Code, d.Reason, w.ladder())
+				}
+				if got := w.roles(caller); got != "caller taker" {
+					t.Errorf("roles are %s", got)
+				}
+				w.notKept(caller.ID(), "supervisor.joined")
+				w.hangsUp(caller)
+				w.nothingLeft()
+			})
+		})
+	}
+}
+
+// A phone that says nothing at all is given up after dead_after.
+func TestSupervisorsPhoneIsUnplugged(t *testing.T) {
+	inWorld(t, usualSettings(), []string{"caller", "pos-1", "sup-1"}, func(w *world) {
+		caller := w.calls("caller")
+		w.answers("pos-1")
+		w.phone("sup-1").SetDeaf(true)
+		w.joins(caller, ModeListen, "sup-1")
+		w.pass(3 * time.Second)
+		if d := last[failedJoin](w, caller.ID(), "supervisor.failed"); d.Reason != "silent: no response at all" {
+			t.Errorf("supervisor.failed has %+v", d)
+		}
+		w.phone("sup-1").SetDeaf(false)
+		w.pass(2 * time.Minute)
+		w.up(caller, "caller")
+		w.hangsUp(caller)
+		w.nothingLeft()
+	})
+}
+
+// The caller's BYE ends every supervisor's leg, those that ring too.
+func TestCallersByeEndsSupervisors(t *testing.T) {
+	inWorld(t, usualSettings(), []string{"caller", "pos-1", "sup-1", "sup-2"}, func(w *world) {
+		caller := w.calls("caller")
+		pos := w.answers("pos-1")
+		_, sup := w.supervises(caller, ModeWhisper, "sup-1")
+		w.joins(caller, ModeListen, "sup-2")
+		ringing := w.rings("sup-2")
+		w.must(ringing.Ring())
+		w.settle()
+		w.hangsUp(caller)
+		w.ended(pos, "pos-1", "BYE", true)
+		w.ended(sup, "sup-1", "BYE", true)
+		w.ended(ringing, "sup-2", "CANCEL", true)
+		w.kept(caller.ID(), "supervisor.failed", "supervisor.left", "call.ended")
+		if d := last[leftData](w, caller.ID(), "supervisor.left"); d.How != "the call ended" || d.CallType != "intervene" {
+			t.Errorf("supervisor.left has %+v", d)
+		}
+		w.nothingLeft()
+	})
+}
+
+// Whoever hangs up while a supervisor only listens or whispers is judged as
+// always: the caller is rescued, and the supervisor stays with them.
+func TestTakersByeWhileSupervised(t *testing.T) {
+	inWorld(t, usualSettings(), []string{"caller", "pos-1", "fallback", "sup-1"}, func(w *world) {
+		caller := w.calls("caller")
+		pos := w.answers("pos-1")
+		v, sup := w.supervises(caller, ModeListen, "sup-1")
+		w.hangsUp(pos)
+		w.hears(caller, "prompt")
+		w.up(sup, "supervisor")
+		w.kept(caller.ID(), "release.intercepted", "rescue.offered")
+		w.must(w.rings("fallback").Ring())
+
+		// Now the supervisor serves the caller: by switching to barge.
+		got, err := w.guard.SetMode(w.ctx, caller.ID(), v.ID, ModeBarge, "chief")
+		w.must(err)
+		if got.Mode != ModeBarge {
+			t.Errorf("after the switch: %+v", got)
+		}
+		w.hears(caller, "leg 2")
+		w.kept(caller.ID(), "supervisor.joined", "release.intercepted", "supervisor.mode", "rescue.answered")
+		if v, _ := w.guard.Get(caller.ID()); v.State != string(Bridged) || v.Taker != uriFor("sup-1") {
+			t.Errorf("the call is %s with %s", v.State, v.Taker)
+		}
+
+		// And is a taker like any other from now on.
+		w.hangsUp(sup)
+		w.hears(caller, "prompt")
+		w.up(caller, "caller")
+		if d := last[leftData](w, caller.ID(), "supervisor.left"); d.How != "left the caller" || d.Mode != ModeTaker {
+			t.Errorf("supervisor.left has %+v", d)
+		}
+		w.hangsUp(caller)
+		w.nothingLeft()
+	})
+}
+
+// A supervisor who has barged in keeps the caller when the taker leaves: no
+// queue, no prompt, and nothing against the taker.
+func TestSupervisorSucceedsTheTaker(t *testing.T) {
+	inWorld(t, usualSettings(), []string{"caller", "pos-1", "fallback", "sup-1", "sup-2"}, func(w *world) {
+		caller := w.calls("caller")
+		pos := w.answers("pos-1")
+		_, first := w.supervises(caller, ModeBarge, "sup-1")
+		w.pass(time.Second)
+		_, second := w.supervises(caller, ModeBarge, "sup-2")
+		if w.attending(caller, 2) != "barge" || w.attending(caller, 3) != "barge" {
+			t.Fatalf("two supervisors attend as %q and %q", w.attending(caller, 2), w.attending(caller, 3))
+		}
+		w.hangsUp(pos)
+		w.hears(caller, "leg 2")
+		w.up(first, "sup-1")
+		w.up(second, "sup-2")
+		w.notKept(caller.ID(), "release.intercepted")
+		w.notKept(caller.ID(), "rescue.offered")
+		w.notKept(caller.ID(), "alert.raised")
+		w.kept(caller.ID(), "release.requested", "release.allowed", "supervisor.mode", "call.answered")
+		if got := w.roles(caller); got != "barger caller taker" {
+			t.Errorf("roles are %s", got)
+		}
+		w.hangsUp(first) // and the next one has the caller
+		w.hears(caller, "leg 3")
+		w.hangsUp(second)
+		w.hears(caller, "prompt")
+		w.kept(caller.ID(), "release.intercepted")
+		w.hangsUp(caller)
+		w.nothingLeft()
+	})
+}
+
+func TestTakeOver(t *testing.T) {
+	inWorld(t, usualSettings(), []string{"caller", "pos-1", "fallback", "sup-1"}, func(w *world) {
+		caller := w.calls("caller")
+		pos := w.answers("pos-1")
+		v, sup := w.supervises(caller, ModeListen, "sup-1")
+		_, err := w.guard.TakeOver(w.ctx, caller.ID(), v.ID, "chief")
+		w.must(err)
+		w.hears(caller, "leg 2")
+		w.ended(pos, "pos-1", "BYE", true)
+		if got := headerOf(pos.End().By, "reason"); !strings.Contains(got, "taken over by a supervisor") {
+			t.Errorf("the BYE to the taker says %q", got)
+		}
+		w.up(sup, "supervisor")
+		w.kept(caller.ID(), "supervisor.joined", "supervisor.mode", "call.answered")
+		w.notKept(caller.ID(), "release.intercepted")
+		if n := w.phone("caller").Count(false, "INVITE"); n != 0 {
+			t.Errorf("the caller was re-invited %d times", n)
+		}
+
+		// The caller renegotiates: answered by us, as the sessions differ.
+		res, err := caller.Reinvite(w.ctx, sdpWith("caller", "8 101", "sendrecv"))
+		if err != nil || res.StatusCode != 200 {
+			t.Errorf("re-INVITE was answered %v, %v", res, err)
+		}
+		w.up(sup, "supervisor")
+
+		// Leaving by command is a release like any other.
+		if _, err := w.guard.Leave(w.ctx, caller.ID(), v.ID, "chief"); err != nil {
+			t.Errorf("leaving: %v", err)
+		}
+		w.hears(caller, "prompt")
+		w.ended(sup, "sup-1", "BYE", true)
+		w.kept(caller.ID(), "release.requested", "release.intercepted")
+		w.hangsUp(caller)
+		w.nothingLeft()
+	})
+}
+
+// The taker hangs up at the moment the supervisor takes over: each gets its
+// answer, and the supervisor has the caller.
+func TestTakeOverCrossesTheTakersBye(t *testing.T) {
+	for _, slow := range []bool{false, true} {
+		inWorld(t, usualSettings(), []string{"caller", "pos-1", "fallback", "sup-1"}, func(w *world) {
+			caller := w.calls("caller")
+			pos := w.answers("pos-1")
+			v, sup := w.supervises(caller, ModeListen, "sup-1")
+			w.journal.slow = slow
+			w.net.SetLink("", "", simnetLink(10*time.Millisecond))
+			gone := make(chan error, 1)
+			go func() { _, err := pos.Bye(w.ctx); gone <- err }()
+			w.pass(5 * time.Millisecond)
+			_, err := w.guard.TakeOver(w.ctx, caller.ID(), v.ID, "chief")
+			w.must(err)
+			w.pass(time.Second)
+			w.must(<-gone)
+			w.hears(caller, "leg 2")
+			w.up(caller, "caller")
+			w.up(sup, "supervisor")
+			w.notKept(caller.ID(), "release.intercepted")
+			w.hangsUp(caller)
+			w.nothingLeft()
+		})
+	}
+}
+
+func TestSupervisorIsPutOnHold(t *testing.T) {
+	inWorld(t, usualSettings(), []string{"caller", "pos-1", "sup-1"}, func(w *world) {
+		caller := w.calls("caller")
+		w.answers("pos-1")
+		_, sup := w.supervises(caller, ModeWhisper, "sup-1")
+		before := len(w.phone("caller").Trace()) + len(w.phone("pos-1").Trace())
+		for _, direction := range []string{"sendonly", "inactive", "sendrecv"} {
+			res, err := sup.Reinvite(w.ctx, sdpWith("sup-1", "0 101", direction))
+			want := map[string]string{"sendonly": "a=recvonly", "inactive": "a=inactive", "sendrecv": "a=sendrecv"}[direction]
+			if err != nil || res.StatusCode != 200 || !strings.Contains(string(res.Body()), want) {
+				t.Fatalf("%s: answered %v, %v", direction, res, err)
+			}
+			w.settle()
+			s := w.media.of(caller.ID())
+			s.mu.Lock()
+			muted := s.legs[2][0].Muted
+			s.mu.Unlock()
+			if muted != (direction != "sendrecv") {
+				t.Errorf("%s: muted is %v", direction, muted)
+			}
+		}
+		res, err := sup.Reinvite(w.ctx, []byte("v=0\r\no=s 1 2 IN IP4 10.0.0.31\r\ns=-\r\nt=0 0\r\nm=audio 4000 RTP/AVP 9\r\n"))
+		if err != nil || res.StatusCode != 488 {
+			t.Errorf("G.722 alone was answered %v, %v", res, err)
+		}
+		if after := len(w.phone("caller").Trace()) + len(w.phone("pos-1").Trace()); after != before {
+			t.Errorf("the parties got %d messages because of it", after-before)
+		}
+		w.hangsUp(caller)
+		w.ended(sup, "sup-1", "BYE", true)
+		w.nothingLeft()
+	})
+}
+
+// Glare: the supervisor's re-INVITE crosses our BYE; a CANCEL crosses its 200.
+func TestSupervisorGlare(t *testing.T) {
+	inWorld(t, usualSettings(), []string{"caller", "pos-1", "sup-1"}, func(w *world) {
+		caller := w.calls("caller")
+		pos := w.answers("pos-1")
+		v := w.joins(caller, ModeListen, "sup-1")
+		sup := w.rings("sup-1")
+		w.must(sup.Ring())
+		w.settle()
+		w.net.SetLink("", "", simnetLink(10*time.Millisecond))
+		w.must(sup.Answer(sdp("sup-1")))
+		_, err := w.guard.Leave(w.ctx, caller.ID(), v.ID, "chief") // crosses the 200
+		w.must(err)
+		w.pass(time.Second)
+		w.ended(sup, "sup-1", "BYE", true)
+		w.notKept(caller.ID(), "supervisor.joined")
+		w.net.SetLink("", "", simnetLink(0))
+
+		v, sup = w.supervises(caller, ModeListen, "sup-1")
+		w.net.SetLink("", "", simnetLink(10*time.Millisecond))
+		answered := make(chan *gosip.Response, 1)
+		go func() { res, _ := sup.Reinvite(w.ctx, sdp("sup-1")); answered <- res }()
+		w.pass(5 * time.Millisecond)
+		_, err = w.guard.Leave(w.ctx, caller.ID(), v.ID, "chief")
+		w.must(err)
+		w.pass(time.Second)
+		if res := <-answered; res == nil || res.StatusCode != 481 {
+			t.Errorf("the re-INVITE that crossed the BYE was answered %v", res)
+		}
+		w.up(caller, "caller")
+		w.up(pos, "pos-1")
+		w.hangsUp(caller)
+		w.nothingLeft()
+	})
+}
+
+func TestSupervisorCommandsThatCannotBe(t *testing.T) {
+	inWorld(t, usualSettings(), []string{"caller", "pos-1", "sup-1"}, func(w *world) {
+		caller := w.calls("caller")
+		w.answers("pos-1")
+		for name, c := range map[string]struct {
+			err  error
+			want error
+		}{
+			"no call":      {second(w.guard.Join(w.ctx, "nobody", JoinRequest{Mode: ModeListen, Target: uriFor("sup-1")})), ErrNoCall},
+			"no mode":      {second(w.guard.Join(w.ctx, caller.ID(), JoinRequest{Mode: "shout", Target: uriFor("sup-1")})), ErrMode},
+			"taker":        {second(w.guard.Join(w.ctx, caller.ID(), JoinRequest{Mode: ModeTaker, Target: uriFor("sup-1")})), ErrMode},
+			"no target":    {second(w.guard.Join(w.ctx, caller.ID(), JoinRequest{Mode: ModeListen})), ErrTarget},
+			"mail":         {second(w.guard.Join(w.ctx, caller.ID(), JoinRequest{Mode: ModeListen, Target: "mailto:a@b"})), ErrTarget},
+			"ourselves":    {second(w.guard.Join(w.ctx, caller.ID(), JoinRequest{Mode: ModeListen, Target: "sip:x@" + guardAddr})), ErrTarget},
+			"no media":     {second(w.guard.Join(w.ctx, caller.ID(), JoinRequest{Mode: ModeListen, Media: &MediaEndpoint{}})), ErrTarget},
+			"no join":      {second(w.guard.SetMode(w.ctx, caller.ID(), "x", ModeBarge, "")), ErrNoJoin},
+			"nobody left":  {second(w.guard.Leave(w.ctx, caller.ID(), "x", "")), ErrNoJoin},
+			"nobody takes": {second(w.guard.TakeOver(w.ctx, caller.ID(), "x", "")), ErrNoJoin},
+		} {
+			if !errors.Is(c.err, c.want) {
+				t.Errorf("%s: %v, want %v", name, c.err, c.want)
+			}
+		}
+		v := w.joins(caller, ModeListen, "sup-1")
+		if _, err := w.guard.TakeOver(w.ctx, caller.ID(), v.ID, "x"); !errors.Is(err, ErrNotNow) {
+			t.Errorf("taking over before the answer: %v", err)
+		}
+		sup := w.rings("sup-1")
+		if _, err := w.guard.SetMode(w.ctx, caller.ID(), v.ID, ModeWhisper, "x"); err != nil {
+			t.Errorf("switching while it rings: %v", err)
+		}
+		w.must(sup.Answer(sdp("sup-1")))
+		w.must(sup.WaitAck(w.ctx))
+		if got := w.attending(caller, 2); got != "whisper" {
+			t.Errorf("attends as %q", got)
+		}
+		w.hangsUp(caller)
+		w.nothingLeft()
+	})
+}
+
+func second[T any](_ T, err error) error { return err }
+
+// A supervisor in the browser has media and no dialog.
+func TestSupervisorInTheBrowser(t *testing.T) {
+	inWorld(t, usualSettings(), []string{"caller", "pos-1", "fallback"}, func(w *world) {
+		caller := w.calls("caller")
+		pos := w.answers("pos-1")
+		closed := make(chan string, 2)
+		m := &MediaEndpoint{RTP: mustAddr("127.0.0.1:7000"), Codec: 0, Closed: func(why string) { closed <- why }}
+		v, err := w.guard.Join(w.ctx, caller.ID(), JoinRequest{Mode: ModeListen, By: "chief", Media: m})
+		w.must(err)
+		if !v.Media.IsValid() || v.Via != ViaBrowser || v.Target != "chief" {
+			t.Fatalf("join is %+v", v)
+		}
+		if got := w.attending(caller, 2); got != "listen" {
+			t.Errorf("attends as %q", got)
+		}
+		_, err = w.guard.TakeOver(w.ctx, caller.ID(), v.ID, "chief")
+		w.must(err)
+		w.hears(caller, "leg 2")
+		w.ended(pos, "pos-1", "BYE", true)
+		for _, method := range []string{"INFO", "MESSAGE", "OPTIONS"} {
+			if res, err := caller.Request(w.ctx, phone.Request{Method: method}); err != nil || res.StatusCode != 200 {
+				t.Errorf("%s while a browser has the caller: %v, %v", method, res, err)
+			}
+		}
+		if res, err := caller.Reinvite(w.ctx, sdp("caller")); err != nil || res.StatusCode != 200 {
+			t.Errorf("re-INVITE: %v, %v", res, err)
+		}
+		_, err = w.guard.Leave(w.ctx, caller.ID(), v.ID, "chief")
+		w.must(err)
+		w.hears(caller, "prompt")
+		if why := <-closed; why == "" || len(closed) != 0 {
+			t.Errorf("the gateway was told %q", why)
+		}
+
+		_, err = w.guard.Join(w.ctx, caller.ID(), JoinRequest{Mode: ModeListen, By: "chief", Media: m})
+		w.must(err)
+		w.settle()
+		w.hangsUp(caller)
+		if why := <-closed; why != "the call ended" {
+			t.Errorf("the gateway was told %q", why)
+		}
+		w.nothingLeft()
+	})
+}
+
+// A call with more streams than audio: the supervisor gets the audio and the
+// text in their places, and answers for the caller who waits.
+func TestSupervisorOfferHasTheCallsStreams(t *testing.T) {
+	many := strings.ReplaceAll(`v=0
+o=c 1 1 IN IP4 10.0.0.1
+s=-
+c=IN IP4 10.0.0.1
+t=0 0
+m=video 4100 RTP/AVP 99
+a=rtpmap:99 H264/90000
+m=audio 4000 RTP/AVP 8 0 101
+a=rtpmap:101 telephone-event/8000
+a=sendrecv
+m=text 4200 RTP/AVP 98
+a=rtpmap:98 t140/1000
+`, "\n", "\r\n")
+	inWorld(t, usualSettings(), []string{"caller", "pos-1", "sup-1"}, func(w *world) {
+		caller := w.calls("caller", func(v *phone.Invite) { v.Body = []byte(many) })
+		w.must(w.rings("pos-1").Ring())
+		w.joins(caller, ModeBarge, "sup-1")
+		sup := w.rings("sup-1")
+		s, err := parseSDP(sup.Invite.Body())
+		w.must(err)
+		var got []string
+		for _, m := range s.media {
+			got = append(got, fmt.Sprintf("%v %v %v", m.kind, m.port != 0, m.formats))
+		}
+		if want := []string{"1 false [99]", "0 true [0 8 101]", "2 true [98]"}; !slices.Equal(got, want) {
+			t.Errorf("the supervisor was offered %v, want %v", got, want)
+		}
+		w.must(sup.Answer([]byte("v=0\r\no=s 1 1 IN IP4 10.0.0.31\r\ns=-\r\nc=IN IP4 10.0.0.31\r\nt=0 0\r\n" +
+			"m=video 0 RTP/AVP 99\r\nm=audio 4000 RTP/AVP 0 101\r\na=rtpmap:101 telephone-event/8000\r\nm=text 0 RTP/AVP 98\r\n")))
+		w.settle()
+		w.hears(caller, "leg 2")
+		answer, err := parseSDP(caller.RemoteSDP())
+		w.must(err)
+		if answer.media[0].port != 0 || answer.media[1].port == 0 || answer.media[2].port != 0 {
+			t.Errorf("the caller was answered\n%s", caller.RemoteSDP())
+		}
+		w.hangsUp(caller)
+		w.nothingLeft()
+	})
+}
+
+func mustAddr(s string) netip.AddrPort { return netip.MustParseAddrPort(s) }
