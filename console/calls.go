@@ -198,7 +198,3 @@ func (c *Console) postRelease(w http.ResponseWriter, r *http.Request) {
 	c.log.Info("call released by a supervisor", zap.String("call", id))
 	reply(w, http.StatusOK, map[string]string{"released": id, "reason": reason, "by": by})
 }
-
-func (c *Console) postJoin(w http.ResponseWriter, _ *http.Request) {
-	fail(w, http.StatusNotImplemented, "supervisors cannot join calls in this version", "call the position, or take the call over from the fallback queue")
-}

@@ -37,6 +37,7 @@ type Options struct {
 	Version    string                       // shown on the page and in the metrics
 	Node       string                       // shown on the page
 	Log        *zap.Logger                  // nil: silent
+	Browsers   Browsers                     // lets supervisors join with a browser; nil: nobody can
 	Listen     func() (net.Listener, error) // opens the socket
 }
 

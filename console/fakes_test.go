@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -127,6 +129,9 @@ type board struct {
 	calls    []sip.CallView
 	released string // "id reason by" of the last forced release
 	fail     error
+	joined   []sip.JoinRequest
+	media    netip.AddrPort // where browsers that join send to
+	left     chan string    // joins that left; nil: nobody asks
 }
 
 func (b *board) List() []sip.CallView {
@@ -169,6 +174,69 @@ func (b *board) Release(_ context.Context, id, reason, by string) error {
 		b.released = strings.Join([]string{v.ID, reason, by}, "|")
 	}
 	return err
+}
+
+// Join and what follows know one supervisor, j1, and one whose phone rings.
+func (b *board) Join(_ context.Context, id string, q sip.JoinRequest) (sip.JoinView, error) {
+	v, err := b.Get(id)
+	switch {
+	case err != nil:
+		return sip.JoinView{}, err
+	case !slices.Contains(sip.Modes(), q.Mode):
+		return sip.JoinView{}, fmt.Errorf("%w: %q", sip.ErrMode, q.Mode)
+	case q.Media == nil && !strings.HasPrefix(q.Target, "sip:"):
+		return sip.JoinView{}, fmt.Errorf("%w: %q", sip.ErrTarget, q.Target)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.joined = append(b.joined, q)
+	return sip.JoinView{ID: "j1", Call: v.ID, Mode: q.Mode, Target: q.Target, By: q.By, Via: "phone", State: "calling", Asked: epoch, Media: b.media}, nil
+}
+
+func (b *board) joinNamed(id, join string) (sip.JoinView, error) {
+	v, err := b.Get(id)
+	switch {
+	case err != nil:
+		return sip.JoinView{}, err
+	case join == "ringing":
+		return sip.JoinView{}, fmt.Errorf("%w: it rings", sip.ErrNotNow)
+	case join != "j1":
+		return sip.JoinView{}, sip.ErrNoJoin
+	}
+	return sip.JoinView{ID: join, Call: v.ID, Mode: sip.ModeListen, State: "confirmed"}, nil
+}
+
+func (b *board) SetMode(_ context.Context, id, join string, mode sip.Mode, _ string) (sip.JoinView, error) {
+	v, err := b.joinNamed(id, join)
+	v.Mode = mode
+	return v, err
+}
+
+func (b *board) Leave(_ context.Context, id, join, _ string) (sip.JoinView, error) {
+	v, err := b.joinNamed(id, join)
+	v.State = "ended"
+	if b.left != nil {
+		b.left <- join
+	}
+	return v, err
+}
+
+func (b *board) TakeOver(_ context.Context, id, join, _ string) (sip.JoinView, error) {
+	v, err := b.joinNamed(id, join)
+	v.Mode = sip.ModeTaker
+	return v, err
+}
+
+func (b *board) Assist(_ context.Context, id string, q sip.AssistRequest) (sip.AssistView, error) {
+	v, err := b.Get(id)
+	switch q.Kind {
+	case "":
+		q.Kind = sip.AssistJoin
+	case sip.AssistJoin, sip.AssistHandover:
+	default:
+		return sip.AssistView{}, fmt.Errorf("%w: kind %q", sip.ErrMode, q.Kind)
+	}
+	return sip.AssistView{Alert: "a1", Kind: q.Kind, Called: []string{}, Call: v}, err
 }
 
 var epoch = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)

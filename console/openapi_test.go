@@ -89,7 +89,7 @@ func TestOpenAPISchemasMatchTheTypes(t *testing.T) {
 	schemas := readDescription(t).Components["schemas"]
 	for name, v := range map[string]any{
 		"Call": sip.CallView{}, "Leg": sip.LegView{}, "Verdict": sip.VerdictView{}, "Mark": policy.Mark{},
-		"Alert": Alert{}, "Agent": AgentView{}, "Failure": failure{},
+		"Alert": Alert{}, "Agent": AgentView{}, "Join": joinAnswer{}, "Assist": sip.AssistView{}, "Failure": failure{},
 	} {
 		schema, _ := schemas[name].(map[string]any)
 		properties, _ := schema["properties"].(map[string]any)

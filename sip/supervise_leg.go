@@ -231,7 +231,7 @@ func (c *Call) takeCall(l *leg, by string) error {
 	switch {
 	case l == c.taker:
 		return nil
-	case l.Join.Joined.IsZero():
+	case l.State != Confirmed:
 		return fmt.Errorf("%w: the supervisor's phone has not answered yet", ErrNotNow)
 	case c.State == Releasing: // who had the caller is leaving: barge in, and be the successor
 		return c.switchMode(l, ModeBarge, by)
