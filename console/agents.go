@@ -12,9 +12,11 @@ type AgentView struct {
 	Position string    `json:"position"`
 	URI      string    `json:"uri"`
 	Agent    string    `json:"agent,omitempty"`
-	State    string    `json:"state"`    // idle, ringing, busy
-	Calls    []string  `json:"calls"`    // SIP Call-IDs of the calls it has or is offered
-	Capacity int       `json:"capacity"` // calls at a time
+	Since    time.Time `json:"since,omitzero"`   // when the agent signed in, or out when there is none
+	Source   string    `json:"source,omitempty"` // who told: static (the configuration), http, logger
+	State    string    `json:"state"`            // idle, ringing, busy
+	Calls    []string  `json:"calls"`            // SIP Call-IDs of the calls it has or is offered
+	Capacity int       `json:"capacity"`         // calls at a time
 	Idle     time.Time `json:"idleSince,omitzero"`
 }
 
@@ -31,7 +33,9 @@ func (c *Console) agents() []AgentView {
 	if c.o.Positions != nil {
 		for _, p := range c.o.Positions() {
 			index[p.ID], index[p.URI] = len(views), len(views)
-			views = append(views, AgentView{p.ID, p.URI, p.Agent, agentIdle, []string{}, p.Limit, p.Idle})
+			v := AgentView{Position: p.ID, URI: p.URI, Agent: p.Agent, State: agentIdle, Calls: []string{}, Capacity: p.Limit, Idle: p.Idle}
+			v.sits(c.o.Seating)
+			views = append(views, v)
 		}
 	}
 	for _, call := range c.o.Calls.List() {
@@ -44,6 +48,15 @@ func (c *Console) agents() []AgentView {
 		}
 	}
 	return views
+}
+
+// sits notes since when the agent sits there and how that is known.
+func (a *AgentView) sits(s *Seating) {
+	if seat, told := s.At(a.Position); told {
+		a.Since, a.Source = seat.Since, seat.Source
+	} else if a.Agent != "" {
+		a.Source = "static"
+	}
 }
 
 // take notes that the position has a leg of call.

@@ -3,6 +3,7 @@ package console
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -88,6 +89,9 @@ func (c *Console) putIntake(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), commitWait)
 	defer cancel()
 	v, err := c.o.Calls.MarkIntake(ctx, id, marks, by)
+	if errors.Is(err, sip.ErrNoCall) && c.o.Past != nil { // it is over, and what came of it may still be told
+		v, err = c.o.Past.MarkFrom(ctx, id, marks, by, "http")
+	}
 	if err != nil {
 		c.callFailed(w, id, err)
 		return

@@ -39,6 +39,7 @@ type Options struct {
 	Log        *zap.Logger                  // nil: silent
 	Browsers   Browsers                     // lets supervisors join with a browser; nil: nobody can
 	Listen     func() (net.Listener, error) // opens the socket
+	Accounts                                // what is kept of callers and call takers
 }
 
 // Console is the HTTP server. Its methods may be called from any goroutine.
@@ -77,6 +78,7 @@ func New(o Options) (*Console, error) {
 	if o.Log == nil {
 		o.Log = zap.NewNop()
 	}
+	o.Accounts.complete(o.Journal)
 	c := &Console{
 		o:        o,
 		log:      o.Log,

@@ -111,7 +111,7 @@ func (c *Call) facts(r *release, now time.Time) policy.Facts {
 		Kind: c.Kind, Service: c.RequestURI, Priority: c.Priority, At: now,
 		Release: policy.Release(r.how), Position: r.leg.Target, Agent: r.leg.Agent,
 		Talk: now.Sub(c.Taken), Rescues: c.Rescues, Intake: c.intake(), Transfer: r.leg.Left,
-		Holding: c.Held && r.leg == c.taker,
+		Holding: c.Held && r.leg == c.taker, TransferTo: r.leg.wentTo, Redials: c.Redials, Surge: c.g.inSurge(now),
 	}
 	if r.leg.failed != "" {
 		f.Transfer, f.TransferTo = transferFailed, r.leg.failed

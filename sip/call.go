@@ -22,6 +22,7 @@ type CallState struct {
 	EmergencyID string          `json:"emergencyId,omitempty"`
 	IncidentID  string          `json:"incidentId,omitempty"`
 	From        string          `json:"from"`
+	Asserted    string          `json:"asserted,omitempty"` // P-Asserted-Identity
 	To          string          `json:"to"`
 	RequestURI  string          `json:"requestUri"`
 	Priority    string          `json:"priority,omitempty"`
@@ -33,6 +34,9 @@ type CallState struct {
 	Rescues     int             `json:"rescues"`
 	Verdicts    []VerdictView   `json:"verdicts,omitempty"`
 	Released    []string        `json:"released,omitempty"` // targets and agents that must not get this call again
+	Redials     int             `json:"redials,omitempty"`  // calls of this caller shortly before
+	Avoid       []string        `json:"avoid,omitempty"`    // who dropped this caller on one of them
+	Note        string          `json:"note,omitempty"`     // of them, for the next taker
 	Place       Place           `json:"place"`
 	InUse       [][]media.Codec `json:"inUse,omitempty"` // what the caller was told it will be sent, per stream
 	Offer       string          `json:"offer,omitempty"` // the caller's latest SDP
@@ -153,6 +157,7 @@ func (c *Call) snapshot() CallState {
 	s.Intake = c.intake()
 	s.Verdicts, s.Released, s.History = slices.Clone(c.Verdicts), slices.Clone(c.Released), slices.Clone(c.History)
 	s.InUse, s.NewIDs, s.OtherIDs = slices.Clone(c.InUse), slices.Clone(c.NewIDs), slices.Clone(c.OtherIDs)
+	s.Avoid = slices.Clone(c.Avoid)
 	s.Legs = make(map[string]Leg, len(c.legs))
 	for t, l := range c.legs {
 		s.Legs[t] = l.Leg

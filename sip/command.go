@@ -182,7 +182,7 @@ func (g *Guard) Positions() []PositionView {
 	out := make([]PositionView, 0, len(s.Positions))
 	for _, p := range s.Positions {
 		n, idle := g.desks.state(p.ID)
-		v := PositionView{ID: p.ID, URI: p.URI, Agent: p.Agent, Calls: n, Limit: max(p.Calls, 1)}
+		v := PositionView{ID: p.ID, URI: p.URI, Agent: s.agentOf(p), Calls: n, Limit: max(p.Calls, 1)}
 		if n == 0 {
 			v.Idle = idle
 		}

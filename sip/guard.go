@@ -131,6 +131,7 @@ func (g *Guard) Reload(s Settings) error {
 	if s.IntakeHeader == "" {
 		s.IntakeHeader = "Holdline-Intake"
 	}
+	s.agentAt = g.opts.AgentAt
 	s.index()
 	g.settings.Store(&s)
 	if g.edge != nil {

@@ -11,6 +11,7 @@ import (
 
 	"holdline/media"
 	"holdline/policy"
+	"holdline/recorder"
 )
 
 // maxValue bounds what a mark may hold, in bytes.
@@ -21,6 +22,16 @@ func (c *Call) mark(f policy.Field, value, by, source string) {
 	if !slices.Contains(policy.Fields(), f) {
 		return
 	}
+	m := NewMark(value, by, source, time.Now())
+	c.Intake[f] = m
+	complete := c.complete()
+	c.g.opts.Journal.Append(MarkEntry(c.ID, f, m, complete))
+	c.log.Info("intake marked", zap.String("field", string(f)), zap.String("source", source), zap.Bool("complete", complete))
+}
+
+// NewMark returns a mark whose value can stand in a line: no control
+// characters, and not without end.
+func NewMark(value, by, source string, at time.Time) policy.Mark {
 	value = strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f {
 			return -1
@@ -30,11 +41,15 @@ func (c *Call) mark(f policy.Field, value, by, source string) {
 	if len(value) > maxValue {
 		value = strings.ToValidUTF8(value[:maxValue], "")
 	}
-	m := policy.Mark{Value: value, By: by, Source: source, At: time.Now()}
-	c.Intake[f] = m
-	complete := c.complete()
-	c.record("intake.marked", markData{Field: f, Value: value, By: by, Source: source, Complete: complete})
-	c.log.Info("intake marked", zap.String("field", string(f)), zap.String("source", source), zap.Bool("complete", complete))
+	return policy.Mark{Value: value, By: by, Source: source, At: at}
+}
+
+// MarkEntry is the record of a mark, of a call in progress or of one that is
+// over; complete tells whether intake is, with it.
+func MarkEntry(call string, f policy.Field, m policy.Mark, complete bool) recorder.Entry {
+	return recorder.Entry{Time: m.At, Call: call, Kind: "intake.marked", Data: markData{
+		Field: f, Value: m.Value, By: m.By, Source: m.Source, Complete: complete,
+	}}
 }
 
 // complete tells whether intake is complete, as the policy's trust in the

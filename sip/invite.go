@@ -96,7 +96,7 @@ func (g *Guard) newCall(req *gosip.Request, tx *gosip.ServerTx, route Route) *Ca
 		CallState: CallState{
 			ID: id, Kind: route.Kind, Route: route, Started: now,
 			From: parseAddress(get(req, "from")).without("tag").String(), To: get(req, "to"),
-			RequestURI: req.Recipient.String(), Priority: get(req, "resource-priority"),
+			Asserted: asserted(req), RequestURI: req.Recipient.String(), Priority: get(req, "resource-priority"),
 			Intake: policy.Intake{}, State: Offering,
 		},
 	}
@@ -165,6 +165,7 @@ func (c *Call) start() {
 		c.Offer = c.caller.Remote
 	}
 	c.log.Info("call comes in", zap.String("kind", string(c.Kind)), zap.String("route", c.Route.Match), c.personal("from", c.From))
+	c.lookBack()
 	c.Place.Tier = -1
 	c.offerOn()
 	c.announce(c.g.opts.Began)
@@ -219,6 +220,8 @@ func (c *Call) inviteTo(l *leg) (*gosip.Request, error) {
 	}
 	if l.Rescue {
 		c.explain(req, l)
+	} else {
+		c.remark(req, l)
 	}
 	if l.HandedBy != "" {
 		l.explainHandover(req)

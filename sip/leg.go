@@ -43,7 +43,8 @@ type Leg struct {
 	URI        string        `json:"uri"`
 	Key        string        `json:"key"` // of its desk; "" when it holds none
 	Agent      string        `json:"agent,omitempty"`
-	Desk       bool          `json:"desk,omitempty"` // a configured position
+	Seated     string        `json:"seated,omitempty"` // who sat there when it answered, if not Agent
+	Desk       bool          `json:"desk,omitempty"`   // a configured position
 	State      LegState      `json:"state"`
 	Since      time.Time     `json:"since"`
 	Dialog     Dialog        `json:"dialog"`
@@ -73,6 +74,7 @@ type leg struct {
 	ack        *gosip.Request // of its 2xx, to be sent again
 	byeSeen    bool           // its BYE is in the journal
 	failed     string         // whom its last transfer went to, when nobody there took the call
+	wentTo     string         // whom its transfer went to, when somebody did
 	alive      bool           // any response came
 	open       bool           // its INVITE has no final answer yet
 	cancel     bool           // given up: CANCEL is sent, or due with the first provisional

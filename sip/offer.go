@@ -35,6 +35,9 @@ func (c *Call) tiers() []Tier {
 		// positions are better than nobody.
 		return append(slices.Clip(tiers), c.routed())
 	}
+	if len(c.Avoid) > 0 && c.lastResort() {
+		return append(slices.Clip(tiers), c.routed())
+	}
 	return tiers
 }
 
@@ -54,6 +57,9 @@ func (c *Call) anybody(tiers []Tier) bool {
 // desk. A URI that is no desk may be a queue of many people: when it is all
 // there is, it is offered the call again after the rounds without anybody.
 func (c *Call) excluded(t target) bool {
+	if c.avoided(t) {
+		return true
+	}
 	if slices.Contains(c.Released, "target "+t.Key) {
 		return t.Desk || c.Place.Round < lastResortRound
 	}

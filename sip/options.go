@@ -33,8 +33,16 @@ type Options struct {
 	// it has ended. They run in the call's goroutine: they must not block and
 	// must not ask the guard about calls. May be nil.
 	Began, Over func(CallRef)
-	Resolver    Resolver // nil: the system's
-	Settings    Settings
+	// AgentAt tells who has signed in at a position, and whether anybody ever
+	// told; "" then means that nobody sits there. May be nil: as configured.
+	AgentAt func(position string) (agent string, told bool)
+	// Earlier tells of the calls of the same caller shortly before at. It is
+	// asked once, when a call comes in, and must not block. May be nil.
+	Earlier func(who CallerID, at time.Time) Earlier
+	// Surge tells whether supervisors have relaxed the guard. May be nil.
+	Surge    func(at time.Time) bool
+	Resolver Resolver // nil: the system's
+	Settings Settings
 }
 
 // PacketConn is an open UDP socket and, where the socket is bound to a
@@ -55,6 +63,7 @@ type Settings struct {
 	IntakeTrust   []netip.Prefix
 	IntakeDTMF    map[string]string // code -> "field" or "field=value"
 	DisplayPrefix string            // put before the caller's display name on a rescue
+	RedialPrefix  string            // the same when a caller who was dropped calls again
 	Watch         Watch
 	Supervisors   Supervisors
 	NAT           []netip.Prefix // networks whose peers are answered where they sent from, whatever their Contact says
@@ -64,7 +73,8 @@ type Settings struct {
 	// trusts to prove; nil: every mark is taken for proven.
 	Complete func(policy.Intake) bool
 
-	desks map[string]int // index of Positions by id and by desk key, see index
+	desks   map[string]int // index of Positions by id and by desk key, see index
+	agentAt func(string) (string, bool)
 }
 
 // Position is one call-taking desk.

@@ -188,6 +188,7 @@ func (c *Call) bridge() {
 		c.caller.State = Confirmed
 		c.caller.Since = now
 	}
+	c.seated(l)
 	c.recordAnswer(l, res)
 	c.startRecording()
 	c.markTaker(l)

@@ -52,6 +52,7 @@ type offerData struct {
 	EmergencyID string          `json:"emergencyId,omitempty"`
 	IncidentID  string          `json:"incidentId,omitempty"`
 	From        string          `json:"from,omitempty"`
+	Asserted    string          `json:"asserted,omitempty"` // P-Asserted-Identity
 	To          string          `json:"to,omitempty"`
 	RequestURI  string          `json:"requestUri,omitempty"`
 	Route       string          `json:"route,omitempty"`
@@ -61,6 +62,9 @@ type offerData struct {
 	Round       int             `json:"round,omitempty"` // from 1
 	Queue       int             `json:"queue,omitempty"` // place in the queue, from 1
 	WaitingMS   int64           `json:"waitingMs,omitempty"`
+	Redials     int             `json:"redials,omitempty"` // calls of the same caller shortly before
+	Avoid       []string        `json:"avoid,omitempty"`   // who dropped the caller on one of them
+	Note        string          `json:"note,omitempty"`    // what the taker is told of them
 }
 
 // answerData is call.answered and rescue.answered.
@@ -68,8 +72,9 @@ type answerData struct {
 	Leg       string `json:"leg"`
 	Position  string `json:"position"`
 	URI       string `json:"uri"`
-	Agent     string `json:"agent,omitempty"`
-	WaitingMS int64  `json:"waitingMs"` // since the call, or since the release
+	Agent     string `json:"agent,omitempty"`       // when it was offered
+	Seated    string `json:"agentSeated,omitempty"` // when it was answered, if somebody else
+	WaitingMS int64  `json:"waitingMs"`             // since the call, or since the release
 	Rescues   int    `json:"rescues,omitempty"`
 	Answer    *wire  `json:"answer,omitempty"`
 }
@@ -185,12 +190,12 @@ func (c *Call) recordOffer(l *leg) {
 		return
 	}
 	d.From, d.To, d.RequestURI, d.Route, d.Priority = c.From, c.To, c.RequestURI, c.Route.Match, c.Priority
-	d.Source = c.caller.Peer
+	d.Source, d.Asserted, d.Redials, d.Avoid, d.Note = c.caller.Peer, c.Asserted, c.Redials, c.Avoid, c.Note
 	c.record("call.offered", d)
 }
 
 func (c *Call) recordAnswer(l *leg, res *gosip.Response) {
-	d := answerData{Leg: l.Dialog.LocalTag, Position: l.Target, URI: l.URI, Agent: l.Agent,
+	d := answerData{Leg: l.Dialog.LocalTag, Position: l.Target, URI: l.URI, Agent: l.Agent, Seated: l.Seated,
 		WaitingMS: time.Since(c.Started).Milliseconds(), Rescues: c.Rescues}
 	if res != nil {
 		d.Answer = wireOf(res)
@@ -272,7 +277,8 @@ func (c *Call) closeRecording(rec uint32) {
 // recordUnoffered tells of a call that came while no position was free.
 func (c *Call) recordUnoffered() {
 	c.record("call.offered", offerData{Kind: c.Kind, EmergencyID: c.EmergencyID, IncidentID: c.IncidentID, From: c.From,
-		To: c.To, RequestURI: c.RequestURI, Route: c.Route.Match, Priority: c.Priority, Source: c.caller.Peer})
+		To: c.To, RequestURI: c.RequestURI, Route: c.Route.Match, Priority: c.Priority, Source: c.caller.Peer,
+		Asserted: c.Asserted, Redials: c.Redials, Avoid: c.Avoid, Note: c.Note})
 	c.record("call.failed", failData{Reason: "no position of the route is free"})
 }
 

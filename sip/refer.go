@@ -139,7 +139,7 @@ func (c *Call) handOver(l *leg, res *gosip.Response) {
 	c.answer200 = res
 	c.fire(takerReplaced)
 	if old != nil {
-		old.Left, old.failed = transferSucceeded, ""
+		old.Left, old.failed, old.wentTo = transferSucceeded, "", l.Target
 		c.notify(t, 200, reasons[200])
 		c.after(transferBye, func() {
 			if old.State == Confirmed {

@@ -22,6 +22,9 @@ func (c *Call) rescue() {
 	if r.leg.Agent != "" {
 		c.Released = append(c.Released, "agent "+r.leg.Agent)
 	}
+	if r.leg.Seated != "" {
+		c.Released = append(c.Released, "agent "+r.leg.Seated)
+	}
 	c.History = append(c.History, c.historyOf(r))
 	c.prompted = r.data.At
 	c.media.Prompt()
@@ -104,13 +107,7 @@ func (c *Call) explain(req *gosip.Request, l *leg) {
 	req.AppendHeader(gosip.NewHeader("History-Info",
 		fmt.Sprintf("<%s>;index=%s.%d;mp=%s", l.URI, base.index, len(c.History)+1, base.index)))
 	req.AppendHeader(gosip.NewHeader("Reason", `SIP;cause=480;text="`+quotable(c.whyHere())+`"`))
-	if prefix := c.g.settings.Load().DisplayPrefix; prefix != "" {
-		a := parseAddress(withTag(c.From, l.Dialog.LocalTag))
-		a.Display = `"` + quotable(prefix+c.displayName()) + `"`
-		req.RemoveHeader("From")
-		req.AppendHeader(gosip.NewHeader("From", a.String()))
-		l.Dialog.Local = a.without("tag").String()
-	}
+	c.display(req, l, c.g.settings.Load().DisplayPrefix)
 }
 
 // history is where a call's History-Info goes on from.
@@ -152,6 +149,9 @@ func (c *Call) whyReleased(who string) string {
 func (c *Call) whyHere() string {
 	if n := len(c.Verdicts); n > 0 {
 		return c.whyReleased(c.Verdicts[n-1].Position)
+	}
+	if c.Note != "" {
+		return "no position answered; " + c.Note
 	}
 	return "no position answered"
 }

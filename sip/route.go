@@ -37,7 +37,7 @@ func (s *Settings) target(name string) target {
 		return target{Name: name, URI: name, Key: key}
 	}
 	p := s.Positions[at]
-	return target{Name: p.ID, URI: p.URI, Key: p.ID, Agent: p.Agent, Limit: max(p.Calls, 1), Desk: true}
+	return target{Name: p.ID, URI: p.URI, Key: p.ID, Agent: s.agentOf(p), Limit: max(p.Calls, 1), Desk: true}
 }
 
 // index makes positions found by id and by address at once: every call asks
