@@ -370,7 +370,7 @@ func TestAgents(t *testing.T) {
 	two.Legs = []sip.LegView{{Role: "taker", Target: "sip:pos-2@10.0.0.12", State: "early"}}
 	b.board.calls = []sip.CallView{one, two}
 	w := b.do("GET", "/v1/agents", "")
-	want := `{"agents":[{"position":"pos-1","uri":"sip:pos-1@10.0.0.11","agent":"ann","state":"busy","calls":["one"],"capacity":1},` +
+	want := `{"agents":[{"position":"pos-1","uri":"sip:pos-1@10.0.0.11","agent":"ann","source":"static","state":"busy","calls":["one"],"capacity":1},` +
 		`{"position":"pos-2","uri":"sip:pos-2@10.0.0.12","state":"ringing","calls":["two"],"capacity":2},` +
 		`{"position":"pos-3","uri":"sip:pos-3@10.0.0.13","state":"idle","calls":[],"capacity":1,"idleSince":"2026-03-01T12:00:00Z"}]}`
 	if got := strings.TrimSpace(w.Body.String()); got != want {

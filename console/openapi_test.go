@@ -10,6 +10,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"holdline/policy"
+	"holdline/policy/ledger"
 	"holdline/sip"
 )
 
@@ -90,6 +91,7 @@ func TestOpenAPISchemasMatchTheTypes(t *testing.T) {
 	for name, v := range map[string]any{
 		"Call": sip.CallView{}, "Leg": sip.LegView{}, "Verdict": sip.VerdictView{}, "Mark": policy.Mark{},
 		"Alert": Alert{}, "Agent": AgentView{}, "Join": joinAnswer{}, "Assist": sip.AssistView{}, "Failure": failure{},
+		"Surge": SurgeView{}, "Callback": ledger.Callback{}, "Unrelayed": ledger.Unrelayed{}, "Closed": ledger.Closed{},
 	} {
 		schema, _ := schemas[name].(map[string]any)
 		properties, _ := schema["properties"].(map[string]any)

@@ -119,14 +119,22 @@ func TestWhoIsOwedACallback(t *testing.T) {
 			b.write("rescue.answered", "c", "position", "q")
 			b.ends("c", "caller")
 		}, []Cause{HungUp}},
-		"lost by a fault":             {func(b *book) { b.taken("c", number, "p", "ann"); b.ends("c", "error") }, []Cause{Technical}},
-		"let go without intake":       {func(b *book) { b.taken("c", number, "p", "ann"); b.ends("c", "position") }, []Cause{Released}},
-		"ended by a supervisor":       {func(b *book) { b.taken("c", number, "p", "ann"); b.ends("c", "supervisor") }, nil},
-		"intake complete":             {func(b *book) { b.taken("c", number, "p", "ann"); b.asked("c"); b.ends("c", "caller") }, nil},
-		"complete after the end":      {func(b *book) { b.taken("c", number, "p", "ann"); b.ends("c", "caller"); b.asked("c") }, nil},
-		"disposition after the end":   {func(b *book) { b.taken("c", number, "p", "a"); b.ends("c", "caller"); b.mark("c", policy.Disposition, "misdial") }, nil},
-		"location only after the end": {func(b *book) { b.taken("c", number, "p", "a"); b.ends("c", "caller"); b.mark("c", policy.Location, "x") }, []Cause{HungUp}},
-		"no number":                   {func(b *book) { b.taken("c", "anonymous", "p", "ann"); b.ends("c", "caller") }, []Cause{HungUp}},
+		"lost by a fault":        {func(b *book) { b.taken("c", number, "p", "ann"); b.ends("c", "error") }, []Cause{Technical}},
+		"let go without intake":  {func(b *book) { b.taken("c", number, "p", "ann"); b.ends("c", "position") }, []Cause{Released}},
+		"ended by a supervisor":  {func(b *book) { b.taken("c", number, "p", "ann"); b.ends("c", "supervisor") }, nil},
+		"intake complete":        {func(b *book) { b.taken("c", number, "p", "ann"); b.asked("c"); b.ends("c", "caller") }, nil},
+		"complete after the end": {func(b *book) { b.taken("c", number, "p", "ann"); b.ends("c", "caller"); b.asked("c") }, nil},
+		"disposition after the end": {func(b *book) {
+			b.taken("c", number, "p", "a")
+			b.ends("c", "caller")
+			b.mark("c", policy.Disposition, "misdial")
+		}, nil},
+		"location only after the end": {func(b *book) {
+			b.taken("c", number, "p", "a")
+			b.ends("c", "caller")
+			b.mark("c", policy.Location, "x")
+		}, []Cause{HungUp}},
+		"no number": {func(b *book) { b.taken("c", "anonymous", "p", "ann"); b.ends("c", "caller") }, []Cause{HungUp}},
 		"calls again and is taken": {func(b *book) {
 			b.taken("c", number, "p", "ann")
 			b.ends("c", "caller")

@@ -32,6 +32,7 @@ func check(c *Config, d *decoder) {
 	k.routes()
 	k.fallback()
 	k.intake()
+	k.relay()
 	k.files()
 	k.consoleAndLog()
 }
@@ -337,8 +338,10 @@ func (k *checker) files() {
 			k.at("rescue.prompt", "rescue.prompt: %v", err)
 		}
 	}
-	if strings.ContainsAny(k.c.Rescue.DisplayPrefix, "\"\\\r\n") {
-		k.at("rescue.display_prefix", "rescue.display_prefix may not contain quotes, backslashes or line breaks, because it is written into a SIP header")
+	for path, prefix := range map[string]string{"rescue.display_prefix": k.c.Rescue.DisplayPrefix, "rescue.redial_prefix": k.c.Rescue.RedialPrefix} {
+		if strings.ContainsAny(prefix, "\"\\\r\n") {
+			k.at(path, "%s may not contain quotes, backslashes or line breaks, because it is written into a SIP header", path)
+		}
 	}
 	if strings.TrimSpace(k.c.Rescue.Text) == "" {
 		k.at("rescue.text", "rescue.text is empty; callers who can only read would see nothing while they wait")

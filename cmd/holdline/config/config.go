@@ -32,6 +32,7 @@ type Config struct {
 	Fallback  []Tier     `yaml:"fallback"`
 	Intake    Intake     `yaml:"intake"`
 	Rescue    Rescue     `yaml:"rescue"`
+	Relay     Relay      `yaml:"relay"`
 	Policy    Policy     `yaml:"policy"`
 	Recording Recording  `yaml:"recording"`
 	Console   Console    `yaml:"console"`
@@ -99,6 +100,7 @@ type Rescue struct {
 	Prompt        string `yaml:"prompt"`         // WAV file; "": the prompt in the binary
 	Text          string `yaml:"text"`           // words for T.140 callers (RFC 4103)
 	DisplayPrefix string `yaml:"display_prefix"` // before the caller's display name at the next taker
+	RedialPrefix  string `yaml:"redial_prefix"`  // the same when a caller who was dropped calls again
 }
 
 // Policy is where the rules come from.
@@ -174,7 +176,9 @@ func Default() Config {
 		Rescue: Rescue{
 			Text:          media.DefaultPromptText,
 			DisplayPrefix: "RESCUED ",
+			RedialPrefix:  "REDIAL ",
 		},
+		Relay:     defaultRelay(),
 		Recording: Recording{Enabled: true, Signalling: true},
 		Console:   Console{Listen: HostPort{netip.MustParseAddrPort("127.0.0.1:8911")}},
 		Log:       Log{Level: "info"},

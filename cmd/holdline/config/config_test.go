@@ -55,7 +55,7 @@ func TestSampleIsTheDefault(t *testing.T) {
 func TestSampleShowsEveryKey(t *testing.T) {
 	for _, key := range []string{
 		"node", "data", "listen", "trust", "dead_after", "address", "ports", "nat", "id", "uri", "calls", "agent",
-		"match", "to", "ring", "kind", "strategy", "header", "dtmf", "prompt", "text", "display_prefix", "file", "enabled", "level", "personal_data",
+		"match", "to", "ring", "kind", "strategy", "header", "dtmf", "prompt", "text", "display_prefix", "redial_prefix", "within", "talk", "incident", "alerts", "file", "enabled", "level", "personal_data",
 	} {
 		if !strings.Contains(string(configs.Holdline), key+":") {
 			t.Errorf("configs/holdline.yaml does not show %q", key)

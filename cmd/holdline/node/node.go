@@ -21,6 +21,7 @@ import (
 	"holdline/cmd/holdline/config"
 	"holdline/console"
 	"holdline/media"
+	"holdline/policy/ledger"
 	"holdline/recorder"
 	"holdline/recorder/capture"
 	"holdline/sip"
@@ -48,7 +49,13 @@ type Node struct {
 	capture *capture.Log                     // nil when messages are not kept
 	engine  *media.Engine
 	guard   *sip.Guard
-	console *console.Console
+	ledger  *ledger.Ledger
+	seating *console.Seating
+	surge   *console.Surge
+	past    *console.Past
+
+	follower *follower
+	console  *console.Console
 
 	troubles         troubles
 	reload           sync.Mutex // one reload at a time
@@ -74,7 +81,7 @@ func Start(o Options) (*Node, error) {
 	n.config.Store(o.Config)
 	n.setLevel(o.Config.Log.Level)
 	for _, step := range []func(*config.Config) error{
-		n.openJournal, n.openAudio, n.openWire, n.openMedia, n.openGuard, n.openConsole, n.start,
+		n.openJournal, n.openLedger, n.openAudio, n.openWire, n.openMedia, n.openGuard, n.openConsole, n.start,
 	} {
 		if err := step(o.Config); err != nil {
 			ctx, cancel := context.WithTimeout(context.Background(), stopWait)
@@ -201,6 +208,7 @@ func (n *Node) openGuard(c *config.Config) error {
 		Node: n.name, Version: n.version, Media: n.engine, Journal: n.journal, Log: n.log.Named("sip"),
 		Degraded: func(reason string) { n.degraded("calls", reason) },
 		Rescued:  func(waited time.Duration) { n.console.Rescued(waited) },
+		AgentAt:  n.seating.AgentAt, Earlier: n.earlier, Surge: n.surge.On,
 		Settings: settings(c),
 	}
 	if n.audio != nil { // a nil *recorder.Audio would not be a nil interface
@@ -224,6 +232,7 @@ func (n *Node) openGuard(c *config.Config) error {
 func (n *Node) openConsole(c *config.Config) error {
 	o := console.Options{
 		Calls: n.guard, Journal: console.JournalOf(n.journal), Positions: n.guard.Positions, Ready: n.reasons,
+		Accounts: console.Accounts{Seating: n.seating, Surge: n.surge, Account: n.ledger, Past: n.past, CaughtUp: n.follower.known},
 		Sources: console.Sources{
 			Guard: n.guard.Stats, Journal: n.journal.Health, Media: n.engine.Stats,
 			Reloads: func() (uint64, uint64) { return n.reloads.Load(), n.refused.Load() },
@@ -255,6 +264,7 @@ func (n *Node) openConsole(c *config.Config) error {
 func (n *Node) start(c *config.Config) error {
 	n.record("node.started", "", n.startedData(c, nil))
 	n.started.Store(true)
+	n.follow()
 	if err := n.guard.Start(); err != nil {
 		return fmt.Errorf("sip.listen: %w", err)
 	}

@@ -22,6 +22,7 @@ func settings(c *config.Config) sip.Settings {
 		IntakeTrust:   config.Prefixes(c.Intake.Trust),
 		IntakeDTMF:    c.Intake.DTMF,
 		DisplayPrefix: c.Rescue.DisplayPrefix,
+		RedialPrefix:  c.Rescue.RedialPrefix,
 		PersonalData:  c.Log.PersonalData,
 	}
 	rules := c.Policy.Rules()
@@ -54,6 +55,7 @@ func (n *Node) Reload(next *config.Config) (refused []string, err error) {
 	}
 	n.setLevel(next.Log.Level)
 	n.config.Store(n.config.Load().With(next))
+	n.ledger.Adjust(next.Relay.Limits())
 	n.reloads.Add(1)
 	n.record("node.reloaded", "", n.startedData(next, refused))
 	n.log.Info("configuration taken over", zap.String("config", next.Digest))
