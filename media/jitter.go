@@ -33,6 +33,8 @@ type voice struct {
 	size  int64         // samples in the newest packet
 	floor int64         // least arrival minus place, in 1/16 samples
 	came  time.Duration // when the newest packet came
+	tardy int64         // how much later than the fastest one came the last that was overtaken, in 1/16 samples
+	turns uint32        // counts those
 }
 
 // ticks is a time in 1/16 samples.
@@ -55,8 +57,12 @@ func (v *voice) hear(h *header, payload []byte, linear *[256]int16, now time.Dur
 	}
 	v.floor = min(transit, v.floor+floorCreep)
 	fill := place > v.head
-	if fill {
+	switch {
+	case fill:
 		v.conceal(place)
+	case place < v.head:
+		v.tardy = transit - v.floor
+		v.turns++
 	}
 	for i, b := range payload {
 		if p := place + int64(i); p >= v.begin {

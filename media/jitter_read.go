@@ -25,6 +25,7 @@ type reader struct {
 	slack int64 // distance beyond the least, in 1/16 samples
 	calm  int64 // what it was before running dry
 	lag   int64 // average distance from where it should be, in 1/16 samples
+	turns uint32
 	last  int16 // what was heard last
 }
 
@@ -33,6 +34,7 @@ func (r *reader) read(v *voice, out []int16, now time.Duration) bool {
 	n := int64(len(out))
 	if !v.live || r.epoch == v.epoch && r.dry >= ghostLength && v.head <= r.pos {
 		clear(out)
+		r.dry += n
 		return false
 	}
 	jumped := r.aim(v, n, now)
@@ -61,6 +63,10 @@ func (r *reader) skip(n int64) { r.pos += n }
 // aim finds out how far from its place the reader is, and jumps if that is too
 // far. It reports whether the sound has to be joined to what was heard before.
 func (r *reader) aim(v *voice, n int64, now time.Duration) (jumped bool) {
+	if r.turns != v.turns { // wait for those that are overtaken as well
+		r.turns = v.turns
+		r.slack = min(maxSlack, max(r.slack, v.tardy-16*margin))
+	}
 	want := (ticks(now)-v.floor-r.slack)/16 - v.size - margin - n
 	if r.epoch != v.epoch {
 		r.epoch, r.pos, r.dry, r.lag = v.epoch, want, 0, 0
@@ -92,11 +98,12 @@ func (r *reader) pace(n, have int64) int64 {
 	step := int64(0)
 	switch {
 	case lag > deadZone:
-		step = min(most, 1+lag/samplesPerFrame)
+		step = min(most, 1+lag/samplesPerFrame, have-n)
 	case lag < -deadZone:
 		step = -min(most, 1-lag/samplesPerFrame)
 	}
-	return min(n+step, have)
+	r.lag -= 16 * step
+	return n + step
 }
 
 const samplesPerFrame = int64(frameSamples)

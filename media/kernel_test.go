@@ -5,6 +5,7 @@ package media
 import (
 	"net"
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -206,4 +207,57 @@ func TestAPortThatIsClosedIsNoticed(t *testing.T) {
 			s.Close(nil)
 		})
 	}
+}
+
+// A supervisor barges in on a call over real sockets and in real time.
+func TestBargingInOnTheLoopbackInterface(t *testing.T) {
+	caller, ca := realPhone(t, "127.0.0.1")
+	taker, ta := realPhone(t, "127.0.0.1")
+	boss, ba := realPhone(t, "127.0.0.1")
+	e := realEngine(t, "127.0.0.1")
+	s, err := e.Open("call", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = realJoin(t, s, ca)
+	leg, toTaker := realJoin(t, s, ta)
+	s.Bridge(leg)
+	id, toBoss := realJoin(t, s, ba)
+	s.Attend(id, Barge)
+	voices := []*singer{{phone: &phone{ssrc: 1}, hz: 713, loud: 6000, ptime: frameTime}, {phone: &phone{ssrc: 2}, hz: 1129, loud: 6000, ptime: frameTime}}
+	beat := time.NewTicker(frameTime)
+	defer beat.Stop()
+	var heard, alone []arrival
+	for range 60 {
+		<-beat.C
+		for i, to := range []*net.UDPAddr{toTaker, toBoss} {
+			v := voices[i]
+			raw, _ := v.packet(v.note()).Marshal()
+			if _, err := []*net.UDPConn{taker, boss}[i].WriteToUDP(raw, to); err != nil {
+				t.Fatal(err)
+			}
+		}
+		raw, _ := receive(t, caller).Marshal()
+		heard = append(heard, arrival{raw: raw})
+	}
+	for range 50 {
+		raw, _ := receive(t, boss).Marshal()
+		alone = append(alone, arrival{raw: raw})
+	}
+	continuous(t, heard)
+	whole := func(who string, heard []arrival, hz float64) {
+		t.Helper()
+		level, _ := levels(soundOf(t, heard)[2400:], hz)
+		slices.Sort(level)
+		if middle := level[len(level)/2]; middle < 4000 { // a busy machine may disturb some
+			t.Errorf("%s hears %.0f Hz with %.0f", who, hz, middle)
+		}
+	}
+	whole("the caller", heard, 713)
+	whole("the caller", heard, 1129)
+	whole("the supervisor", alone, 713)
+	if x := soundOf(t, alone); strength(x, 1129) > 200 {
+		t.Errorf("the supervisor hears itself with %.0f", strength(x, 1129))
+	}
+	s.Close(nil)
 }

@@ -121,9 +121,14 @@ func (l *loop) overhear(r *room, side int, s *stream, b []byte, h *header) {
 
 // late tells whether a packet to a party comes after we have filled its place
 // with one of our own: passed on as well, it would put all that follows off.
+// What comes after the late ones follows what was heard last without a hole.
 func (r *room) late(side int, to *stream, now time.Duration) bool {
 	s := &r.side[side]
-	return (to == r.caller || to == r.taker) && s.filled != 0 && now < s.filled+backlogOf && s.due > now+backlog
+	if to != r.caller && to != r.taker || s.filled == 0 || now >= s.filled+backlogOf || s.due <= now+backlog {
+		return false
+	}
+	to.ear.leave()
+	return true
 }
 
 // blend mixes the supervisors into a packet that passes to a party. h and b

@@ -137,7 +137,7 @@ func (l *loop) ownPacket(h *header, codec Codec, sum []int32) []byte {
 func (l *loop) fill(r *room, side int, s *stream, skipped int) {
 	out := &r.side[side]
 	if s == nil || s.player != nil || s.remote.Secure || !r.speaks(side, l.now) ||
-		!out.own && out.passed != 0 && l.now < out.passed+flowTime || !s.listens() {
+		!out.own && l.now < max(out.passed+flowTime, out.due) && out.passed != 0 || !s.listens() {
 		out.own = false
 		return
 	}
@@ -155,6 +155,8 @@ func (l *loop) fill(r *room, side int, s *stream, skipped int) {
 	s.ear.resume()
 	if !out.own {
 		s.ear.leave()
+		// What came in a burst runs out later than it came.
+		s.ear.tsAt = max(s.ear.tsAt, out.due-s.ear.packetTime())
 	}
 	var h header
 	s.ear.slot(&h, out.own, skipped, l.now)

@@ -3,6 +3,8 @@ package media
 import (
 	"bytes"
 	"math"
+	"math/cmplx"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -120,15 +122,20 @@ func soundOf(t *testing.T, heard []arrival) (out []float64) {
 // strength is the amplitude of one note in a sound (Goertzel), with a window
 // that keeps other notes out of it.
 func strength(x []float64, hz float64) float64 {
-	var re, im, norm float64
-	for i, v := range x {
-		w := 0.5 - 0.5*math.Cos(2*math.Pi*float64(i)/float64(len(x)))
-		re += w * v * math.Cos(2*math.Pi*hz*float64(i)/8000)
-		im += w * v * math.Sin(2*math.Pi*hz*float64(i)/8000)
-		norm += w
+	if len(x) == 0 {
+		return 0
 	}
-	return 2 * math.Hypot(re, im) / max(norm, 1)
+	note, bell := turning(2*math.Pi*hz/8000), turning(2*math.Pi/float64(len(x)))
+	var sum complex128
+	at, edge := complex(1, 0), complex(1, 0)
+	for _, v := range x {
+		sum += complex(v*(0.5-0.5*real(edge)), 0) * at
+		at, edge = at*note, edge*bell
+	}
+	return 4 * cmplx.Abs(sum) / float64(len(x))
 }
+
+func turning(angle float64) complex128 { return complex(math.Cos(angle), math.Sin(angle)) }
 
 // hears checks who of the singers is heard in what arrived, at full loudness,
 // and that the others are not heard at all.
@@ -535,5 +542,174 @@ func TestSupervisorsPhonesGetReports(t *testing.T) {
 			same(t, "name", parts[1].(*rtcp.SourceDescription).Chunks[0].Items[0].Type, rtcp.SDESCNAME)
 			same(t, "goodbye", len(parts) == 3, i == 2)
 		}
+	})
+}
+
+// A taker's losses and reordering stay what they are, and a supervisor with
+// another clock, jitter and losses of its own is heard through them.
+func TestMixingOverABadNetwork(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := newStudio(t, pcmu, pcmu)
+		one, id := st.supervisor("192.0.2.10:6000", 1129, pcmu)
+		one.clock, st.caller.clock = 8000*1.0005, 8000*0.9995
+		random := rand.New(rand.NewPCG(5, 6))
+		one.late = func(int) time.Duration { return time.Duration(random.IntN(40)) * time.Millisecond }
+		one.lost = func(int) bool { return random.IntN(50) == 0 }
+		st.taker.late = func(k int) time.Duration { return time.Duration(k*7919%25) * time.Millisecond }
+		st.taker.lost = func(k int) bool { return k%40 == 7 }
+		st.s.Attend(id, Barge)
+		sing(t, 5*time.Second, st.all...)
+		for _, s := range st.all {
+			s.take()
+		}
+		sent := sing(t, 30*time.Second, st.all...)
+		heard, order := st.caller.take(), []uint16(nil)
+		var want []uint16
+		for k, raw := range sent[st.taker] {
+			if !st.taker.lost(k) {
+				p := arrival{raw: raw}.rtp(t)
+				want = append(want, p.SequenceNumber)
+			}
+		}
+		for _, a := range heard {
+			order = append(order, a.rtp(t).SequenceNumber)
+		}
+		slices.Sort(order)
+		same(t, "numbers of the packets to the caller", order, want)
+		for who, h := range map[*singer][]arrival{st.caller: heard, one: one.take()} {
+			note := st.caller
+			if who == st.caller {
+				note = one
+			}
+			level, bad := 0.0, 0
+			all, _ := levels(soundOf(t, h), note.hz)
+			for _, l := range all {
+				level += l / float64(len(all))
+				if l < 0.5*note.loud {
+					bad++
+				}
+			}
+			if level < 0.8*note.loud || bad > len(all)/20 {
+				t.Errorf("%.0f Hz arrives with %.0f on average, %d of %d tenths of a second are damaged", note.hz, level, bad, len(all))
+			}
+		}
+	})
+}
+
+// The taker's network stalls while a supervisor speaks: the caller goes on
+// hearing the supervisor, and what comes late does not put the caller's stream
+// ahead of the time for good.
+func TestAStallOfTheTakersNetwork(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := newStudio(t, pcmu, pcmu)
+		_, id := st.supervisor("192.0.2.10:6000", 1129, pcmu)
+		st.s.Attend(id, Barge)
+		st.taker.late = func(k int) time.Duration { // 400 ms without a packet each second, then all at once
+			if at := k % 50; at < 20 {
+				return time.Duration(20-at) * 20 * time.Millisecond
+			}
+			return 0
+		}
+		sing(t, 20*time.Second, st.all...)
+		heard := st.caller.take()
+		continuous(t, heard)
+		first, last := heard[0], heard[len(heard)-1]
+		clock := time.Duration(last.rtp(t).Timestamp-first.rtp(t).Timestamp) * time.Second / 8000
+		if off := clock - last.at.Sub(first.at); off > 100*time.Millisecond || off < -100*time.Millisecond {
+			t.Errorf("the caller's stream is off by %v", off)
+		}
+		for i := range heard[1:] {
+			if gap := heard[i+1].at.Sub(heard[i].at); gap > 130*time.Millisecond {
+				t.Fatalf("the caller heard nothing for %v", gap)
+			}
+		}
+	})
+}
+
+func TestSupervisorsAndPartiesAllLoud(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := newStudio(t, pcmu, pcmu)
+		one, oneID := st.supervisor("192.0.2.10:6000", 1129, pcmu)
+		two, twoID := st.supervisor("192.0.2.11:6000", 1523, pcmu)
+		for _, s := range st.all {
+			s.loud = 30000
+		}
+		st.s.Attend(oneID, Barge)
+		st.s.Attend(twoID, Barge)
+		sing(t, 2*time.Second, st.all...)
+		heard := st.during(2*time.Second, st.all...)
+		for who, notes := range map[*singer][]*singer{st.caller: {st.taker, one, two}, st.taker: {st.caller, one, two}, one: {st.caller, st.taker, two}} {
+			x := soundOf(t, heard[who])
+			clipped, rest := 0, append([]float64(nil), x...)
+			level := strength(x, notes[0].hz)
+			for _, v := range rest {
+				if math.Abs(v) > 31500 {
+					clipped++
+				}
+			}
+			if clipped > 0 || level < 8000 {
+				t.Errorf("%d samples at the limit, level of one of three %.0f", clipped, level)
+			}
+			for _, hz := range []float64{3 * 437, 3 * 713, 2*713 - 437, 2*437 - 713 + 1129, 437 + 713 + 1129} {
+				if d := strength(x, hz); d > 0.03*level {
+					t.Errorf("distortion of %.0f at %.0f Hz beside notes of %.0f", d, hz, level)
+				}
+			}
+		}
+	})
+}
+
+// The supervisor's own voice and what the supervisor hears are recorded apart
+// while the supervisor may be heard.
+func TestSupervisorsAreRecorded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := newStudio(t, pcmu, pcmu)
+		_, other := st.supervisor("192.0.2.11:6000", 1523, pcmu)
+		one, id := st.supervisor("192.0.2.10:6000", 1129, pcma)
+		st.s.Record(7)
+		st.s.Attend(other, Listen)
+		st.s.Attend(id, Listen)
+		sing(t, time.Second, st.all...)
+		tap := st.taps[0]
+		same(t, "tracks of listeners", len(tap.side(2))+len(tap.side(3)), 0)
+		st.s.Attend(id, Whisper)
+		sing(t, time.Second, st.all...)
+		var said, heard []arrival
+		for _, p := range tap.side(2) {
+			raw, _ := p.pkt.Marshal()
+			said = append(said, arrival{raw: raw})
+			if p.rec != 7 || p.stream != 2 || p.codec != 8 {
+				t.Fatalf("track %+v", p)
+			}
+		}
+		for _, p := range tap.side(3) {
+			raw, _ := p.pkt.Marshal()
+			heard = append(heard, arrival{raw: raw})
+		}
+		hears(t, "what the supervisor says", said, st.all, one)
+		hears(t, "what the supervisor hears", heard, st.all, st.caller, st.taker)
+		n := len(tap.side(2))
+		st.s.Bridge(id)
+		sing(t, time.Second, st.all...)
+		same(t, "tracks of the new taker", len(tap.side(2)), n)
+	})
+}
+
+func TestSupervisorsDial(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := newStudio(t, pcmu, pcmu)
+		one, id := st.supervisor("192.0.2.10:6000", 1129, pcmu)
+		st.s.SetRemote(id, 0, one.remote(pcmu, tele))
+		st.s.WatchCodes(id, []string{"2"})
+		st.s.Attend(id, Barge)
+		sing(t, 200*time.Millisecond, st.all...)
+		st.caller.take()
+		one.pt = 101
+		one.send(one.packet([]byte{2, 10, 0, 160}))
+		ev := st.seen(EventCode)
+		if len(ev) != 1 || ev[0].Code != "2" || ev[0].Leg != id {
+			t.Errorf("events %+v", ev)
+		}
+		same(t, "digits that the caller hears", len(st.caller.take()), 0)
 	})
 }
