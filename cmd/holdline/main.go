@@ -25,13 +25,14 @@ const (
 
 // cli is the command line.
 type cli struct {
-	Serve   serveCmd   `cmd:"" help:"Run the guard."`
-	Check   checkCmd   `cmd:"" help:"Say what is wrong with a configuration, with file:line:column, or 'ok'."`
-	Demo    demoCmd    `cmd:"" help:"Show a rescue on this machine, without a configuration."`
-	Journal journalCmd `cmd:"" help:"Verify or export the journal."`
-	Calls   callsCmd   `cmd:"" help:"List the calls in progress."`
-	Policy  policyCmd  `cmd:"" help:"Show, explain or try the rules by which releases are judged."`
-	Version versionCmd `cmd:"" help:"Print the version."`
+	Serve    serveCmd    `cmd:"" help:"Run the guard."`
+	Check    checkCmd    `cmd:"" help:"Say what is wrong with a configuration, with file:line:column, or 'ok'."`
+	Demo     demoCmd     `cmd:"" help:"Show a rescue on this machine, without a configuration."`
+	Journal  journalCmd  `cmd:"" help:"Verify or export the journal."`
+	Calls    callsCmd    `cmd:"" help:"List the calls in progress."`
+	Policy   policyCmd   `cmd:"" help:"Show, explain or try the rules by which releases are judged."`
+	Evidence evidenceCmd `cmd:"" help:"Put together or check the evidence of one call."`
+	Version  versionCmd  `cmd:"" help:"Print the version."`
 }
 
 // app is what commands may use of the world.

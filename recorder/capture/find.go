@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/netip"
 	"os"
@@ -57,6 +58,22 @@ func find(path string, callIDs []string, out *[]Found) error {
 		*out = append(*out, m)
 		return nil
 	})
+}
+
+// Messages returns all messages of a capture; packets that are none, such as
+// RTP, are passed over.
+func Messages(r io.Reader) (out []Found, err error) {
+	err = Read(r, func(k Packet) error {
+		if k.Comment == "" {
+			return nil
+		}
+		m := Found{Packet: k}
+		var err error
+		m.Network, m.From, m.To, m.Raw, err = payload(k.Data)
+		out = append(out, m)
+		return err
+	})
+	return out, err
 }
 
 // between lists the captures that may hold messages of that time.
