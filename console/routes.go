@@ -46,6 +46,7 @@ func (c *Console) routes() []route {
 		{"/v1/unrelayed", m{"GET": c.listUnrelayed}},
 		{"/v1/unrelayed/{id}/done", m{"POST": c.postUnrelayedDone}},
 		{"/v1/recordings/{call}", m{"GET": c.getRecording}},
+		{"/v1/evidence/{call}", m{"GET": c.getEvidence}},
 		{"/metrics", m{"GET": c.metrics.handler.ServeHTTP}},
 		{"/healthz", m{"GET": c.getHealth}},
 		{"/readyz", m{"GET": c.getReady}},

@@ -177,6 +177,7 @@ func (c *Call) run() {
 		case <-c.inbox.signal:
 		case <-c.g.stopped:
 			c.inbox.close()
+			c.closeSignalling()
 			return
 		}
 		for _, f := range c.inbox.take() {

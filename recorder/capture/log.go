@@ -102,7 +102,7 @@ func (l *Log) Seen(m Message) {
 }
 
 // Over says that no more messages of a Call-ID are expected. done is called
-// once, from another goroutine.
+// once, from another goroutine, before Close returns; it must not wait.
 func (l *Log) Over(callID string, done func(Sum)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -263,7 +263,7 @@ func (k *keeper) over(e entry) {
 		out.Messages, out.SHA256, out.Lost = s.n, hex.EncodeToString(s.Sum(nil)), s.lost
 		delete(k.sums, e.close)
 	}
-	go e.done(out)
+	e.done(out)
 }
 
 // ready makes sure that there is a file to write to.

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -21,9 +22,11 @@ import (
 	"holdline/cmd/holdline/config"
 	"holdline/console"
 	"holdline/media"
+	"holdline/policy"
 	"holdline/policy/ledger"
 	"holdline/recorder"
 	"holdline/recorder/capture"
+	"holdline/recorder/evidence"
 	"holdline/sip"
 )
 
@@ -154,6 +157,14 @@ func (n *Node) openAudio(c *config.Config) error {
 	return nil
 }
 
+// builtinRules are the rules that come with Holdline, if the digest is theirs.
+func builtinRules(digest string) []byte {
+	if p := policy.Builtin(); p.Digest() == digest {
+		return p.Source()
+	}
+	return nil
+}
+
 // repairedData is recording.closed for a recording that a crash left open.
 type repairedData struct {
 	Path       string   `json:"path"`
@@ -242,6 +253,9 @@ func (n *Node) openConsole(c *config.Config) error {
 			var l net.ListenConfig
 			return l.Listen(context.Background(), "tcp", c.Console.Listen.String())
 		},
+	}
+	o.Evidence = func(ctx context.Context, call, by string, w io.Writer) (evidence.Manifest, error) {
+		return evidence.Write(ctx, evidence.Options{Data: c.Data, Call: call, By: by, Policy: builtinRules}, w)
 	}
 	if n.audio != nil {
 		o.Recordings = n.audio
