@@ -33,8 +33,11 @@ func check(c *Config, d *decoder) {
 	k.fallback()
 	k.intake()
 	k.relay()
+	k.supervisors()
+	k.assist()
 	k.files()
 	k.consoleAndLog()
+	k.webrtc()
 }
 
 func (k *checker) node() {

@@ -36,7 +36,11 @@ type Config struct {
 	Policy    Policy     `yaml:"policy"`
 	Recording Recording  `yaml:"recording"`
 	Console   Console    `yaml:"console"`
-	Log       Log        `yaml:"log"`
+
+	Supervisors Supervisors `yaml:"supervisors"`
+	Assist      Assist      `yaml:"assist"`
+
+	Log Log `yaml:"log"`
 
 	// Digest is the hex SHA-256 of the file's bytes; it stands in node.started
 	// so that a verdict can be traced to the configuration it was made under.
@@ -129,6 +133,7 @@ type Recording struct {
 // Console is the HTTP server for people and programs.
 type Console struct {
 	Listen HostPort `yaml:"listen"`
+	WebRTC WebRTC   `yaml:"webrtc"`
 }
 
 // Log is the program's log.
@@ -180,8 +185,12 @@ func Default() Config {
 		},
 		Relay:     defaultRelay(),
 		Recording: Recording{Enabled: true, Signalling: true},
-		Console:   Console{Listen: HostPort{netip.MustParseAddrPort("127.0.0.1:8911")}},
-		Log:       Log{Level: "info"},
+		Console:   Console{Listen: HostPort{netip.MustParseAddrPort("127.0.0.1:8911")}, WebRTC: WebRTC{Enabled: true}},
+
+		Supervisors: defaultSupervisors(),
+		Assist:      Assist{DTMF: "*0", Kind: "join", Mode: "whisper"},
+
+		Log: Log{Level: "info"},
 	}
 }
 
@@ -266,6 +275,7 @@ func (c *Config) complete(d *decoder) {
 			t.Strategy = defaultStrategy
 		}
 	}
+	c.completeSupervisors(d)
 	dir := filepath.Dir(d.file)
 	for _, path := range []*string{&c.Policy.File, &c.Rescue.Prompt} {
 		if *path != "" && !filepath.IsAbs(*path) {

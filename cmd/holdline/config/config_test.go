@@ -43,6 +43,7 @@ func TestSampleIsTheDefault(t *testing.T) {
 	want := Default()
 	want.Node, want.Positions, want.Routes, want.Fallback = sample.Node, sample.Positions, sample.Routes, sample.Fallback
 	want.Media.NAT, want.SIP.NAT = []Network{}, []Network{}
+	want.Supervisors.Phones = []SupervisorPhone{}
 	if d := cmp.Diff(want, *sample, compare); d != "" {
 		t.Errorf("the sample differs from the defaults (-default +sample):\n%s", d)
 	}

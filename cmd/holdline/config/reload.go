@@ -22,6 +22,7 @@ func (c *Config) Fixed(next *Config) []string {
 	changed("recording.enabled", c.Recording.Enabled != next.Recording.Enabled)
 	changed("recording.signalling", c.Recording.Signalling != next.Recording.Signalling)
 	changed("console.listen", c.Console.Listen != next.Console.Listen)
+	changed("console.webrtc", c.Console.WebRTC != next.Console.WebRTC)
 	return keys
 }
 

@@ -261,6 +261,11 @@ func (n *Node) openConsole(c *config.Config) error {
 		o.Recordings = n.audio
 		o.Sources.Audio = n.audioStats
 	}
+	browsers, err := n.openBrowsers(c)
+	if err != nil {
+		return err
+	}
+	o.Browsers = browsers
 	con, err := console.New(o)
 	if err != nil {
 		return fmt.Errorf("console.listen: %w", err)

@@ -24,6 +24,7 @@ func settings(c *config.Config) sip.Settings {
 		DisplayPrefix: c.Rescue.DisplayPrefix,
 		RedialPrefix:  c.Rescue.RedialPrefix,
 		PersonalData:  c.Log.PersonalData,
+		Supervisors:   supervisors(c),
 	}
 	rules := c.Policy.Rules()
 	s.Judge, s.Complete = rules.Judge, rules.Complete
