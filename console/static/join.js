@@ -45,10 +45,11 @@ function onlyG711(transceiver) {
 }
 
 // join brings this browser into a call. options: by (who joins), audio (the
-// element that plays; one is made when it is left out), onEnd(why).
+// element that plays; one is made when it is left out), microphone (constraints
+// of getUserMedia), onEnd(why).
 export async function join(call, mode = "listen", options = {}) {
   const microphone = await navigator.mediaDevices.getUserMedia({
-    audio: { echoCancellation: true, noiseSuppression: true, channelCount: 1 },
+    audio: options.microphone || { echoCancellation: true, noiseSuppression: true, channelCount: 1 },
   });
   const peer = new RTCPeerConnection();
   const part = { call, mode, peer, microphone, audio: options.audio || new Audio(), ended: false };
