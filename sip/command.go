@@ -73,7 +73,11 @@ func (g *Guard) MarkIntake(ctx context.Context, id string, marks map[policy.Fiel
 func (g *Guard) MarkFrom(ctx context.Context, id string, marks map[policy.Field]string, by, source string) (CallView, error) {
 	return g.ask(ctx, id, func(c *Call) {
 		for _, f := range policy.Fields() {
-			if value, ok := marks[f]; ok {
+			value, ok := marks[f]
+			if known := c.Intake[f]; ok && source != "http" && known.Source == source && known.Value == value {
+				continue // systems that send the whole state say the same again and again
+			}
+			if ok {
 				c.mark(f, value, by, source)
 			}
 		}

@@ -39,16 +39,18 @@ func (g *Guard) Matching(ids ...string) []string {
 	return out
 }
 
-// announce tells of the call whoever joins the word of other systems to calls.
-// It must not cost the call anything, not even a panic.
-func (c *Call) announce(f func(CallRef)) {
-	if f == nil {
-		return
-	}
+// announce tells whoever joins the word of other systems to calls that this one
+// has begun or is over. It must not cost the call anything, not even a panic.
+func (c *Call) announce(over bool) {
 	defer func() {
 		if r := recover(); r != nil {
 			c.log.Error("panic recovered", zap.String("in", "a call's announcement"), zap.Any("panic", r), zap.Stack("stack"))
 		}
 	}()
-	f(c.ref())
+	if !over && c.g.opts.Began != nil {
+		c.g.opts.Began(c.ref())
+	}
+	if over && c.g.opts.Over != nil {
+		c.g.opts.Over(c.ref(), c.intake())
+	}
 }
