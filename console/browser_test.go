@@ -57,7 +57,7 @@ func TestLivePageInABrowser(t *testing.T) {
 		t.Fatal(err)
 	}
 	see("the end of the alert", `document.querySelectorAll("#alerts li").length === 0 && !document.getElementById("no-alerts").hidden`)
-	list, err := b.console.alerts(t.Context())
+	list, err := b.console.desk.List(t.Context(), false)
 	if err != nil || len(list) != 1 || list[0].Acknowledged == nil {
 		t.Errorf("alerts: %+v, %v", list, err)
 	}

@@ -15,6 +15,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"holdline/console/alerting"
 	"holdline/sip"
 )
 
@@ -34,6 +35,9 @@ type Options struct {
 	Positions  func() []sip.PositionView    // the positions now; nil: none are known
 	Ready      func() []string              // why the node should get no new calls or is degraded; empty: ready
 	Sources    Sources                      // numbers of the other rooms, for the metrics
+	Channels   []alerting.Channel           // over which people are told of alerts, beside the page
+	Escalation []alerting.Step              // when which channels are told
+	URL        string                       // under which people reach the console; "": http:// and its address
 	Hosts      []string                     // names under which browsers may ask for the console, beside addresses
 	Version    string                       // shown on the page and in the metrics
 	Node       string                       // shown on the page
@@ -51,6 +55,7 @@ type Console struct {
 	listener net.Listener
 	metrics  *metrics
 	page     *page
+	desk     *alerting.Desk
 	streams  chan struct{} // one place for each event stream that may be open
 	stopping chan struct{} // closed when streams must end
 	stop     sync.Once
@@ -86,7 +91,6 @@ func New(o Options) (*Console, error) {
 		streams:  make(chan struct{}, maxStreams),
 		stopping: make(chan struct{}),
 	}
-	c.metrics = newMetrics(o)
 	p, err := newPage()
 	if err != nil {
 		return nil, fmt.Errorf("preparing the live page: %w", err)
@@ -95,6 +99,8 @@ func New(o Options) (*Console, error) {
 	if c.listener, err = o.Listen(); err != nil {
 		return nil, fmt.Errorf("opening the console: %w", err)
 	}
+	c.desk = c.newDesk()
+	c.metrics = newMetrics(o, c.desk.Collector())
 	c.server = &http.Server{
 		Handler:           c.Handler(),
 		ReadHeaderTimeout: headerTimeout,
@@ -112,6 +118,7 @@ func (c *Console) Addr() net.Addr { return c.listener.Addr() }
 
 // Start serves until Stop. It returns at once.
 func (c *Console) Start() {
+	c.desk.Start()
 	c.running.Go(func() {
 		if err := c.server.Serve(c.listener); !errors.Is(err, http.ErrServerClosed) {
 			c.log.Error("console stopped serving", zap.Error(err))
@@ -129,5 +136,6 @@ func (c *Console) Stop(ctx context.Context) error {
 	}
 	c.listener.Close() // when Start was never called, Shutdown does not know it
 	c.running.Wait()
+	c.desk.Stop()
 	return err
 }

@@ -62,7 +62,8 @@ func (j *memory) Read(_ context.Context, kind string, each func(recorder.Record)
 	records, err := j.records, j.broken
 	j.mu.Unlock()
 	for _, r := range records {
-		if r.Kind == kind {
+		family, all := strings.CutSuffix(kind, "*")
+		if r.Kind == kind || all && strings.HasPrefix(r.Kind, family) {
 			if err := each(r); err != nil {
 				return err
 			}

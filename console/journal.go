@@ -3,6 +3,7 @@ package console
 import (
 	"context"
 
+	"holdline/console/alerting"
 	"holdline/recorder"
 )
 
@@ -13,8 +14,8 @@ type Journal interface {
 	// when they are on disk, false when the disk is slow and they will be
 	// written later.
 	Commit(done func(durable bool), entries ...recorder.Entry)
-	// Read calls each for the records of a kind, in their order, until it
-	// returns an error.
+	// Read calls each for the records of a kind, or with "alert.*" of all kinds
+	// that begin with alert., in their order, until it returns an error.
 	Read(ctx context.Context, kind string, each func(recorder.Record) error) error
 	// Subscribe replays the records after seq and goes on with new ones.
 	Subscribe(after uint64) Stream
@@ -23,11 +24,7 @@ type Journal interface {
 }
 
 // Stream delivers records without gaps. A reader that is slow holds up nobody.
-type Stream interface {
-	// C delivers the records; it is closed when the journal is.
-	C() <-chan recorder.Record
-	Close()
-}
+type Stream = alerting.Stream
 
 // JournalOf returns the console's view of a journal.
 func JournalOf(j *recorder.Journal) Journal { return journal{j} }

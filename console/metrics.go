@@ -42,7 +42,7 @@ type metrics struct {
 // who waited for minutes, in seconds.
 func rescueBuckets() []float64 { return []float64{0.5, 1, 2, 5, 10, 15, 20, 30, 45, 60, 120, 300} }
 
-func newMetrics(o Options) *metrics {
+func newMetrics(o Options, more ...prometheus.Collector) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
 		rescue: prometheus.NewHistogram(prometheus.HistogramOpts{
@@ -51,6 +51,7 @@ func newMetrics(o Options) *metrics {
 	}
 	m.registry.MustRegister(m.rescue, newRooms(o), collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.registry.MustRegister(more...)
 	m.handler = promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry})
 	return m
 }

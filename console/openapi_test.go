@@ -9,6 +9,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"holdline/console/alerting"
 	"holdline/policy"
 	"holdline/policy/ledger"
 	"holdline/sip"
@@ -90,7 +91,7 @@ func TestOpenAPISchemasMatchTheTypes(t *testing.T) {
 	schemas := readDescription(t).Components["schemas"]
 	for name, v := range map[string]any{
 		"Call": sip.CallView{}, "Leg": sip.LegView{}, "Verdict": sip.VerdictView{}, "Mark": policy.Mark{},
-		"Alert": Alert{}, "Agent": AgentView{}, "Join": joinAnswer{}, "Assist": sip.AssistView{}, "Failure": failure{},
+		"Alert": alerting.Alert{}, "Situation": alerting.Situation{}, "Action": alerting.Action{}, "Channel": alerting.Status{}, "ChannelTest": alerting.Tested{}, "Agent": AgentView{}, "Join": joinAnswer{}, "Assist": sip.AssistView{}, "Failure": failure{},
 		"Surge": SurgeView{}, "Callback": ledger.Callback{}, "Unrelayed": ledger.Unrelayed{}, "Closed": ledger.Closed{},
 	} {
 		schema, _ := schemas[name].(map[string]any)

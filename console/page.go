@@ -12,6 +12,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"holdline/console/alerting"
 	"holdline/policy"
 	"holdline/sip"
 )
@@ -37,8 +38,8 @@ func newPage() (*page, error) {
 type view struct {
 	Node, Version string
 	Now           time.Time
-	Reasons       []string // why the node is not ready
-	Alerts        []*Alert // those nobody has acknowledged
+	Reasons       []string          // why the node is not ready
+	Alerts        []*alerting.Alert // those nobody has acknowledged
 	Waiting       []sip.CallView
 	Others        []sip.CallView
 	Fields        []policy.Field
@@ -77,7 +78,7 @@ func (c *Console) getPage(w http.ResponseWriter, r *http.Request) {
 		v.Reasons = c.o.Ready()
 	}
 	var err error
-	if v.Alerts, err = c.openAlerts(r.Context()); err != nil {
+	if v.Alerts, err = c.desk.List(r.Context(), true); err != nil {
 		v.Reasons = append(v.Reasons, "alerts cannot be shown: "+err.Error())
 	}
 	for _, call := range c.calls() {

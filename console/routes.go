@@ -37,6 +37,8 @@ func (c *Console) routes() []route {
 		{"/v1/events", m{"GET": c.getEvents}},
 		{"/v1/alerts", m{"GET": c.listAlerts}},
 		{"/v1/alerts/{id}/ack", m{"POST": c.postAck}},
+		{"/v1/channels", m{"GET": c.listChannels}},
+		{"/v1/channels/{name}/test", m{"POST": c.postChannelTest}},
 		{"/v1/agents", m{"GET": c.listAgents}},
 		{"/v1/agents/signin", m{"POST": c.postSignIn}},
 		{"/v1/agents/signout", m{"POST": c.postSignOut}},

@@ -37,6 +37,8 @@ CREATE TABLE IF NOT EXISTS records (
 	hash BLOB NOT NULL
 ) STRICT;
 CREATE INDEX IF NOT EXISTS records_call ON records(call) WHERE call <> '';
+CREATE INDEX IF NOT EXISTS records_alert ON records(seq) WHERE kind >= 'alert.' AND kind < 'alert/';
+CREATE INDEX IF NOT EXISTS records_node ON records(seq) WHERE kind >= 'node.' AND kind < 'node/';
 CREATE TABLE IF NOT EXISTS state (
 	id   INTEGER PRIMARY KEY CHECK (id = 1),
 	head TEXT NOT NULL,

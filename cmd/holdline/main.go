@@ -30,6 +30,7 @@ type cli struct {
 	Demo     demoCmd     `cmd:"" help:"Show a rescue on this machine, without a configuration."`
 	Journal  journalCmd  `cmd:"" help:"Verify or export the journal."`
 	Calls    callsCmd    `cmd:"" help:"List the calls in progress."`
+	Alert    alertCmd    `cmd:"" help:"Try the channels over which people are told of alerts."`
 	Policy   policyCmd   `cmd:"" help:"Show, explain or try the rules by which releases are judged."`
 	Evidence evidenceCmd `cmd:"" help:"Put together or check the evidence of one call."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`

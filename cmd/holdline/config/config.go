@@ -36,11 +36,16 @@ type Config struct {
 	Policy    Policy     `yaml:"policy"`
 	Recording Recording  `yaml:"recording"`
 	Console   Console    `yaml:"console"`
+<<<<<<< HEAD
 
 	Supervisors Supervisors `yaml:"supervisors"`
 	Assist      Assist      `yaml:"assist"`
 
 	Log Log `yaml:"log"`
+=======
+	Alerts    Alerts     `yaml:"alerts"`
+	Log       Log        `yaml:"log"`
+>>>>>>> 3198d38 (Alerts have a life: an index fed by the journal, channels with retries, escalation until somebody acknowledges)
 
 	// Digest is the hex SHA-256 of the file's bytes; it stands in node.started
 	// so that a verdict can be traced to the configuration it was made under.
@@ -275,11 +280,21 @@ func (c *Config) complete(d *decoder) {
 			t.Strategy = defaultStrategy
 		}
 	}
+<<<<<<< HEAD
 	c.completeSupervisors(d)
 	dir := filepath.Dir(d.file)
+=======
+	c.completeAlerts(d)
+>>>>>>> 3198d38 (Alerts have a life: an index fed by the journal, channels with retries, escalation until somebody acknowledges)
 	for _, path := range []*string{&c.Policy.File, &c.Rescue.Prompt} {
-		if *path != "" && !filepath.IsAbs(*path) {
-			*path = filepath.Join(dir, *path)
-		}
+		*path = d.beside(*path)
 	}
+}
+
+// beside is a path that is relative to the folder of the file.
+func (d *decoder) beside(path string) string {
+	if path == "" || filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(filepath.Dir(d.file), path)
 }

@@ -54,6 +54,7 @@ func (n *Node) Reload(next *config.Config) (refused []string, err error) {
 		n.ReloadFailed(err)
 		return nil, err
 	}
+	n.console.Configure(Channels(next, n.guard, nil), escalation(next))
 	n.setLevel(next.Log.Level)
 	n.config.Store(n.config.Load().With(next))
 	n.ledger.Adjust(next.Relay.Limits())
