@@ -37,11 +37,8 @@ func check(c *Config, d *decoder) {
 	k.assist()
 	k.files()
 	k.consoleAndLog()
-<<<<<<< HEAD
 	k.webrtc()
-=======
 	k.alerts()
->>>>>>> 3198d38 (Alerts have a life: an index fed by the journal, channels with retries, escalation until somebody acknowledges)
 }
 
 func (k *checker) node() {

@@ -36,16 +36,13 @@ type Config struct {
 	Policy    Policy     `yaml:"policy"`
 	Recording Recording  `yaml:"recording"`
 	Console   Console    `yaml:"console"`
-<<<<<<< HEAD
 
 	Supervisors Supervisors `yaml:"supervisors"`
 	Assist      Assist      `yaml:"assist"`
 
+	Alerts Alerts `yaml:"alerts"`
+
 	Log Log `yaml:"log"`
-=======
-	Alerts    Alerts     `yaml:"alerts"`
-	Log       Log        `yaml:"log"`
->>>>>>> 3198d38 (Alerts have a life: an index fed by the journal, channels with retries, escalation until somebody acknowledges)
 
 	// Digest is the hex SHA-256 of the file's bytes; it stands in node.started
 	// so that a verdict can be traced to the configuration it was made under.
@@ -280,12 +277,8 @@ func (c *Config) complete(d *decoder) {
 			t.Strategy = defaultStrategy
 		}
 	}
-<<<<<<< HEAD
 	c.completeSupervisors(d)
-	dir := filepath.Dir(d.file)
-=======
 	c.completeAlerts(d)
->>>>>>> 3198d38 (Alerts have a life: an index fed by the journal, channels with retries, escalation until somebody acknowledges)
 	for _, path := range []*string{&c.Policy.File, &c.Rescue.Prompt} {
 		*path = d.beside(*path)
 	}

@@ -43,11 +43,8 @@ func TestSampleIsTheDefault(t *testing.T) {
 	want := Default()
 	want.Node, want.Positions, want.Routes, want.Fallback = sample.Node, sample.Positions, sample.Routes, sample.Fallback
 	want.Media.NAT, want.SIP.NAT = []Network{}, []Network{}
-<<<<<<< HEAD
 	want.Supervisors.Phones = []SupervisorPhone{}
-=======
 	want.Alerts.Channels, want.Alerts.Escalation = []Channel{}, []Escalation{}
->>>>>>> 3198d38 (Alerts have a life: an index fed by the journal, channels with retries, escalation until somebody acknowledges)
 	if d := cmp.Diff(want, *sample, compare); d != "" {
 		t.Errorf("the sample differs from the defaults (-default +sample):\n%s", d)
 	}
