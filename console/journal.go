@@ -42,3 +42,14 @@ func (j journal) Last() uint64 { return j.Health().LastSeq }
 type stream struct{ *recorder.Subscription }
 
 func (s stream) C() <-chan recorder.Record { return s.Subscription.C }
+
+// commit waits for an entry to be on disk, or for the disk to be too slow, in
+// which case the journal keeps the entry and writes it when it can.
+func (c *Console) commit(ctx context.Context, e recorder.Entry) {
+	done := make(chan struct{})
+	c.o.Journal.Commit(func(bool) { close(done) }, e)
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+}
