@@ -45,8 +45,9 @@ type Closed struct {
 	Duration time.Duration
 	Packets  uint64 // taken from the tap
 	Lost     uint64 // missing from the RTP sequence, or too late for their place
-	// Extra are the rtpdump files with packets that are not G.711, and
-	// ExtraSHA256 their hashes in the same order.
+	// Extra are the files beside it: rtpdump files with packets that are not
+	// G.711, and a WAV file of each supervisor who could be heard.
+	// ExtraSHA256 are their hashes in the same order.
 	Extra       []string
 	ExtraSHA256 []string
 	// Err says why the recording is not whole, nil if it is.

@@ -75,6 +75,9 @@ func (c *closer) close(r *recording, sync bool) {
 		delete(c.a.active, r.id)
 		delete(c.a.paths, r.path)
 		c.a.lost += r.late
+		for _, t := range r.tracks {
+			c.a.lost += t.late
+		}
 		c.a.mu.Unlock()
 		if r.done != nil {
 			c.a.callDone(r.done, out)
@@ -88,6 +91,9 @@ func (c *closer) close(r *recording, sync bool) {
 		return // it stays in the ledger, to be repaired at the next start
 	}
 	c.a.ledger.done(r.path)
+	for _, t := range r.tracks {
+		c.a.ledger.done(t.path)
+	}
 }
 
 // finish writes what is left of a recording and closes its files.
@@ -115,6 +121,7 @@ func (r *recording) finish(sync bool) Closed {
 		out.SHA256 = hash
 	}
 	out.Err = r.failed
+	r.finishTracks(&out, sync)
 	return out
 }
 

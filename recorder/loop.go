@@ -120,6 +120,9 @@ func (l *recorderLoop) block(b *block) {
 // packet is a function of its own so that a panic costs one packet.
 func (l *recorderLoop) packet(r *recording, side, codec, stream uint8, at int64, pkt []byte) {
 	defer l.a.recovered("recording a packet panicked")
+	if side >= firstTrackSide {
+		r, side, stream = l.track(r, stream, at), side-firstTrackSide, 0
+	}
 	was := r.failures
 	r.packet(side, codec, stream, at, pkt, &l.a.conv)
 	if r.failures != was {
@@ -144,7 +147,7 @@ func (l *recorderLoop) check(r *recording) {
 
 // beat writes what has rested in memory, and looks after the files.
 func (l *recorderLoop) beat(now time.Time) {
-	for _, r := range l.recs {
+	for r := range l.files() {
 		if now.Sub(r.looked) >= lookEvery {
 			if !r.looked.IsZero() {
 				r.look()

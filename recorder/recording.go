@@ -44,6 +44,9 @@ type recording struct {
 	dump  *dump
 	marks []pendingMark
 
+	tracks []*recording // of supervisors
+	number uint8        // of the supervisor, if this is a track
+
 	packets  uint64
 	late     uint64 // that could not be written, or found their place gone
 	failed   error  // how the last write went

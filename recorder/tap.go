@@ -47,9 +47,11 @@ func (a *Audio) NewTap() *Tap {
 }
 
 // Packet takes a whole RTP packet of recording rec. side is 0 for what the
-// caller says and 1 for what the caller hears; codec is the static RTP payload
-// type of G.711 (0 or 8) or 255 for anything else; stream is the m-line; at is
-// the arrival in Unix nanoseconds. pkt may be reused after the return.
+// caller says and 1 for what the caller hears, 2 for what a supervisor says
+// and 3 for what that supervisor hears; codec is the static RTP payload type
+// of G.711 (0 or 8) or 255 for anything else; stream is the m-line, or the
+// number of the supervisor, below 64; at is the arrival in Unix nanoseconds.
+// pkt may be reused after the return.
 func (t *Tap) Packet(rec uint32, side, codec, stream uint8, at int64, pkt []byte) {
 	need := packetHeader + len(pkt)
 	if len(pkt) > maxPacket {
@@ -68,7 +70,7 @@ func (t *Tap) Packet(rec uint32, side, codec, stream uint8, at int64, pkt []byte
 	}
 	b := t.b.buf[t.b.n:]
 	binary.LittleEndian.PutUint32(b, rec)
-	b[4], b[5] = side&1|min(stream, 127)<<1, codec
+	b[4], b[5] = side&3|min(stream, 63)<<2, codec
 	binary.LittleEndian.PutUint16(b[6:], uint16(len(pkt)))
 	binary.LittleEndian.PutUint64(b[8:], uint64(at))
 	copy(b[packetHeader:], pkt)
@@ -127,7 +129,7 @@ func (t *Tap) hand() {
 func (b *block) packets(f func(rec uint32, side, codec, stream uint8, at int64, pkt []byte)) {
 	for rest := b.buf[:b.n]; len(rest) >= packetHeader; {
 		n := int(binary.LittleEndian.Uint16(rest[6:]))
-		f(binary.LittleEndian.Uint32(rest), rest[4]&1, rest[5], rest[4]>>1,
+		f(binary.LittleEndian.Uint32(rest), rest[4]&3, rest[5], rest[4]>>2,
 			int64(binary.LittleEndian.Uint64(rest[8:])), rest[packetHeader:packetHeader+n])
 		rest = rest[packetHeader+n:]
 	}
