@@ -1,13 +1,8 @@
 package main
 
 import (
-	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"net/http"
-	"net/url"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -17,63 +12,19 @@ import (
 )
 
 // callsCmd lists the calls in progress of a running node.
-type callsCmd struct {
-	Console string `default:"127.0.0.1:8911" placeholder:"ADDR" help:"The address of the console."`
-}
-
-// callsWait is how long a console may take to answer.
-const callsWait = 5 * time.Second
+type callsCmd struct{ consoleFlag }
 
 // Run implements the command.
 func (c callsCmd) Run(a app) error {
-	calls, err := fetchCalls(c.Console)
-	if err != nil {
+	var body struct{ Calls []sip.CallView }
+	if err := c.ask("GET", "/v1/calls", nil, &body); err != nil {
 		return err
 	}
-	if len(calls) == 0 {
+	if len(body.Calls) == 0 {
 		_, err := fmt.Fprintln(a.out, "no calls in progress")
 		return err
 	}
-	return printCalls(a.out, calls, time.Now())
-}
-
-// fetchCalls asks a console for its calls.
-func fetchCalls(addr string) ([]sip.CallView, error) {
-	base := addr
-	if !strings.Contains(base, "://") {
-		base = "http://" + base
-	}
-	u, err := url.Parse(base)
-	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
-		return nil, fmt.Errorf("--console %q is not an address; write it like 127.0.0.1:8911", addr)
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), callsWait)
-	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, u.JoinPath("/v1/calls").String(), nil)
-	if err != nil {
-		return nil, fmt.Errorf("--console %q: %w", addr, err)
-	}
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, Proxy: http.ProxyFromEnvironment}}
-	res, err := client.Do(r)
-	if err != nil {
-		if ue, ok := errors.AsType[*url.Error](err); ok {
-			err = ue.Err
-		}
-		return nil, fmt.Errorf("no console answers at %s: %w; is holdline running there, and is this its console.listen?", addr, err)
-	}
-	defer res.Body.Close()
-	var body struct {
-		Calls []sip.CallView `json:"calls"`
-		Error string         `json:"error"`
-	}
-	err = json.NewDecoder(res.Body).Decode(&body)
-	switch {
-	case body.Error != "":
-		return nil, fmt.Errorf("the console at %s says: %s", addr, body.Error)
-	case err != nil || res.StatusCode != http.StatusOK:
-		return nil, fmt.Errorf("what answers at %s (%s) is not a holdline console", addr, res.Status)
-	}
-	return body.Calls, nil
+	return printCalls(a.out, body.Calls, time.Now())
 }
 
 // printCalls writes a table that fits a terminal.

@@ -31,6 +31,8 @@ type cli struct {
 	Journal  journalCmd  `cmd:"" help:"Verify or export the journal."`
 	Calls    callsCmd    `cmd:"" help:"List the calls in progress."`
 	Alert    alertCmd    `cmd:"" help:"Try the channels over which people are told of alerts."`
+	Agents   agentsCmd   `cmd:"" help:"Say who sits where, and take sign-ins."`
+	Surge    surgeCmd    `cmd:"" help:"Relax the guard for the whole centre in a mass event."`
 	Policy   policyCmd   `cmd:"" help:"Show, explain or try the rules by which releases are judged."`
 	Evidence evidenceCmd `cmd:"" help:"Put together or check the evidence of one call."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
