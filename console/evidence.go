@@ -9,7 +9,6 @@ import (
 	"os"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"go.uber.org/zap"
 
@@ -37,9 +36,9 @@ func (c *Console) getEvidence(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusNotImplemented, "this node makes no evidence", "")
 		return
 	}
-	by := r.URL.Query().Get("by")
-	if !utf8.ValidString(by) || len(by) > maxWord {
-		fail(w, http.StatusBadRequest, fmt.Sprintf("by is not a name of at most %d bytes", maxWord), "")
+	by, problem := author(r, quoted(r.URL.Query().Get("by")))
+	if problem != nil {
+		reply(w, http.StatusBadRequest, *problem)
 		return
 	}
 	f, err := os.CreateTemp("", "holdline-evidence-*.zip")

@@ -49,6 +49,8 @@ func (c *Console) routes() []route {
 		{"/v1/unrelayed/{id}/done", m{"POST": c.postUnrelayedDone}},
 		{"/v1/recordings/{call}", m{"GET": c.getRecording}},
 		{"/v1/evidence/{call}", m{"GET": c.getEvidence}},
+		{"/v1/holds", m{"GET": c.listHolds}},
+		{"/v1/holds/{call}", m{"PUT": c.putHold, "DELETE": c.deleteHold}},
 		{"/metrics", m{"GET": c.metrics.handler.ServeHTTP}},
 		{"/healthz", m{"GET": c.getHealth}},
 		{"/readyz", m{"GET": c.getReady}},

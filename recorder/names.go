@@ -84,6 +84,19 @@ func (a *Audio) Path(call string) (string, error) {
 	return "", fmt.Errorf("%w: %q", ErrNoRecording, call)
 }
 
+// Find finds a recording of a data directory whose path was journaled relative
+// to the node's working directory, or before the data directory was moved.
+func Find(data, path string) string {
+	parts := strings.Split(filepath.ToSlash(path), "/")
+	if n := len(parts); n >= 2 {
+		at := filepath.Join(data, "recordings", parts[n-2], parts[n-1])
+		if _, err := os.Stat(at); err == nil {
+			return at
+		}
+	}
+	return path
+}
+
 // days lists the directories of recordings, oldest first.
 func days(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir)

@@ -25,6 +25,7 @@ type Report struct {
 	LastTime    time.Time // of the last one
 	Head        string    // hash of the last one, hex
 	Root        string    // Merkle tree head over all of them, base64
+	Erased      uint64    // records whose contents were erased, as a later record says
 	Checkpoints int       // signed checkpoints checked
 	Problems    []Problem // what is wrong, in order; at most 100 are kept
 }
@@ -66,8 +67,9 @@ type verifier struct {
 	tree   tree
 	prev   digest
 	canon  []byte
-	marks  []mark // signed heads not reached yet, by number
-	lost   int    // problems beyond maxProblems
+	marks  []mark          // signed heads not reached yet, by number
+	lost   int             // problems beyond maxProblems
+	erased map[uint64]bool // records without contents that no later record has named yet
 }
 
 // mark is a signed head that the records have to agree with.
@@ -82,7 +84,7 @@ type mark struct {
 // removed, inserted or moved, or its end was cut off, or what proves this is
 // missing. Any other error means that it could not be read.
 func Verify(dir string) (Report, error) {
-	v := &verifier{dir: dir, report: Report{Dir: dir}}
+	v := &verifier{dir: dir, report: Report{Dir: dir}, erased: map[uint64]bool{}}
 	if _, err := os.Stat(filepath.Join(dir, databaseFile)); err != nil {
 		return v.report, fmt.Errorf("opening the journal in %s: %w", dir, err)
 	}
@@ -122,6 +124,9 @@ func (v *verifier) problem(seq uint64, why string) {
 
 // result sorts the problems: the first bad record is named first.
 func (v *verifier) result() (Report, error) {
+	for seq := range v.erased {
+		v.problem(seq, "its contents were erased, and no later record says so")
+	}
 	v.report.Head, v.report.Root = v.prev.String(), v.tree.root().String()
 	p := v.report.Problems
 	if len(p) == 0 {
@@ -291,7 +296,9 @@ func (v *verifier) record(r *Record) {
 		v.problem(r.Seq, "it does not follow the record before it: prev is "+r.Prev+", but that record's hash is "+v.prev.String())
 	}
 	v.canon = appendCanonical(v.canon[:0], r.Node, &it)
-	if hash := digest(sha256.Sum256(v.canon)); hash != stored {
+	if hash := digest(sha256.Sum256(v.canon)); hash != stored && string(r.Data) == erased {
+		v.erased[r.Seq] = true
+	} else if hash != stored {
 		v.problem(r.Seq, "its contents do not belong to its hash: it was changed or moved")
 	}
 	v.content(r)
@@ -322,10 +329,29 @@ func (v *verifier) content(r *Record) {
 		if json.Unmarshal(r.Data, &said) == nil && said.Key != "" && v.pub != nil && said.Key != v.pub.id {
 			v.problem(r.Seq, "the node started with key "+said.Key+", but the key here is "+v.pub.id)
 		}
+	case KindErased:
+		v.wasErased(r)
 	case kindDegraded:
 		var said finding
 		if json.Unmarshal(r.Data, &said) == nil && said.Journal != "" {
 			v.problem(r.Seq, "the node itself reported "+said.Journal+": "+said.Why)
+		}
+	}
+}
+
+// wasErased takes back the doubt about records that retention has erased.
+func (v *verifier) wasErased(r *Record) {
+	var said ErasedData
+	if json.Unmarshal(r.Data, &said) != nil {
+		return
+	}
+	for seq := range v.erased {
+		for _, span := range said.Ranges {
+			if seq >= span[0] && seq <= span[1] && seq < r.Seq {
+				delete(v.erased, seq)
+				v.report.Erased++
+				break
+			}
 		}
 	}
 }

@@ -73,7 +73,7 @@ func (b *builder) addCapture(context.Context) error {
 	sides := streamsOf(b.messages)
 	var packets []capture.Packet
 	for _, d := range b.recordings() {
-		more, err := rtp(local(b.o.Data, d.Path), sides)
+		more, err := rtp(recorder.Find(b.o.Data, d.Path), sides)
 		if err != nil {
 			b.note("the capture is without audio: " + err.Error())
 			continue

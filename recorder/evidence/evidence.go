@@ -227,7 +227,7 @@ func (b *builder) addRecordings(context.Context) error {
 }
 
 func (b *builder) addRecording(path string) error {
-	f, err := os.Open(local(b.o.Data, path))
+	f, err := os.Open(recorder.Find(b.o.Data, path))
 	if errors.Is(err, os.ErrNotExist) {
 		b.note("the recording " + filepath.Base(path) + " is not there any more")
 		return nil
@@ -237,23 +237,6 @@ func (b *builder) addRecording(path string) error {
 	}
 	defer func() { _ = f.Close() }()
 	return b.copy("recordings/"+filepath.Base(path), f)
-}
-
-// local finds a recording whose path was journaled relative to the node's
-// working directory, or before the data directory was moved.
-func local(data, path string) string {
-	parts := strings.Split(filepath.ToSlash(path), "/")
-	if n := len(parts); n >= 2 {
-		if at := filepath.Join(data, "recordings", parts[n-2], parts[n-1]); exists(at) {
-			return at
-		}
-	}
-	return path
-}
-
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
 }
 
 // addPolicies adds every policy that judged a release of the call.

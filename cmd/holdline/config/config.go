@@ -35,6 +35,7 @@ type Config struct {
 	Relay     Relay      `yaml:"relay"`
 	Policy    Policy     `yaml:"policy"`
 	Recording Recording  `yaml:"recording"`
+	Retention Retention  `yaml:"retention"`
 	Console   Console    `yaml:"console"`
 
 	Supervisors Supervisors `yaml:"supervisors"`
@@ -187,6 +188,7 @@ func Default() Config {
 		},
 		Relay:     defaultRelay(),
 		Recording: Recording{Enabled: true, Signalling: true},
+		Retention: Retention{Ordinary: Period(120 * day), Evidential: Period(730 * day)},
 		Console:   Console{Listen: HostPort{netip.MustParseAddrPort("127.0.0.1:8911")}, WebRTC: WebRTC{Enabled: true}},
 
 		Supervisors: defaultSupervisors(),

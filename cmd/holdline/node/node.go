@@ -84,7 +84,7 @@ func Start(o Options) (*Node, error) {
 	n.config.Store(o.Config)
 	n.setLevel(o.Config.Log.Level)
 	for _, step := range []func(*config.Config) error{
-		n.openJournal, n.openLedger, n.openAudio, n.openWire, n.openMedia, n.openGuard, n.openConsole, n.start,
+		n.openJournal, n.openLedger, n.openAudio, n.openWire, n.openRetention, n.openMedia, n.openGuard, n.openConsole, n.start,
 	} {
 		if err := step(o.Config); err != nil {
 			ctx, cancel := context.WithTimeout(context.Background(), stopWait)
