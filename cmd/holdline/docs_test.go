@@ -79,7 +79,7 @@ func TestCommandsInTheDocs(t *testing.T) {
 	}
 	defer caller.Close()
 	exchange(t, caller, invite(caller, "docs@test"))
-	env := append(os.Environ(), "CONSOLE=http://"+s.console, "CALL=docs@test", "ALERT="+s.firstAlert())
+	env := append(os.Environ(), "CONSOLE=http://"+s.console, "CALL=docs@test", "ALERT="+s.firstAlert(), "SUPERVISOR="+ringingPhone(t))
 	for _, block := range blocks(t, "../../docs/supervisors.md", "sh") {
 		cmd := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", block)
 		cmd.Env = env
@@ -87,6 +87,30 @@ func TestCommandsInTheDocs(t *testing.T) {
 			t.Errorf("%s\nsays %q, %v", block, out, err)
 		}
 	}
+}
+
+// ringingPhone is the URI of a phone that rings and is not answered.
+func ringingPhone(t *testing.T) string {
+	t.Helper()
+	conn, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	go func() {
+		buf := make([]byte, 65536)
+		for {
+			n, from, err := conn.ReadFrom(buf)
+			if err != nil {
+				return
+			}
+			first, rest, _ := strings.Cut(string(buf[:n]), "\r\n")
+			if strings.HasPrefix(first, "INVITE ") {
+				_, _ = conn.WriteTo([]byte("SIP/2.0 180 Ringing\r\n"+strings.Replace(rest, "\r\nContent-Length: ", "\r\nX-Offer-Length: ", 1)), from)
+			}
+		}
+	}()
+	return "sip:supervisor@" + conn.LocalAddr().String()
 }
 
 // needTool skips a test that needs a program which is not installed; in CI that
