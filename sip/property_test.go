@@ -34,7 +34,8 @@ type plan struct {
 // The repertoire. What makes no sense at its moment is left out.
 var (
 	playCallers = []string{"caller", "caller2"}
-	playTakers  = []string{"pos-1", "pos-2", "fallback", "fallback2"}
+	playTakers  = []string{"pos-1", "pos-2", "fallback", "fallback2", "sup-1", "sup-2"}
+	commands    = []string{"join listen", "join whisper", "join barge", "join barge", "switch", "leave", "take over", "assist", "hand over"}
 	callerDeeds = []string{"call", "call", "call", "bye", "cancel", "re-INVITE", "hold", "UPDATE", "INFO"}
 	takerDeeds  = []string{
 		"answer", "answer", "answer", "bye", "bye", "answer and bye", "bye twice", "ring", "progress", "reject", "busy",
@@ -66,7 +67,9 @@ func drawPlan(t *rapid.T) plan {
 		switch kind := rapid.IntRange(0, 9).Draw(t, "kind"); {
 		case kind < 3:
 			d.who, d.what = rapid.SampledFrom(playCallers).Draw(t, "who"), rapid.SampledFrom(callerDeeds).Draw(t, "what")
-		case kind < 9:
+		case kind == 8:
+			d.who, d.what = rapid.SampledFrom([]string{"command sup-1", "command sup-2"}).Draw(t, "who"), rapid.SampledFrom(commands).Draw(t, "what")
+		case kind < 8:
 			d.who, d.what = rapid.SampledFrom(playTakers).Draw(t, "who"), rapid.SampledFrom(takerDeeds).Draw(t, "what")
 		default:
 			d.who, d.what = "world", rapid.SampledFrom(worldDeeds).Draw(t, "what")
@@ -99,7 +102,7 @@ func tellStory(t *testing.T) func(*rapid.T) {
 	return func(rt *rapid.T) {
 		p := drawPlan(rt)
 		var wrong, ladder string
-		s := usualSettings()
+		s := supervised()
 		s.Fallback = []Tier{
 			{To: []string{uriFor("fallback"), uriFor("fallback2")}, Strategy: RingAll, Ring: 20 * time.Second},
 			{To: []string{"pos-2"}, Strategy: InOrder, Ring: 10 * time.Second},
@@ -186,6 +189,8 @@ func (a *act) perform() string {
 			a.callerDoes(d.who, d.what)
 		case a.takers[d.who] != nil:
 			a.takerDoes(d.who, d.what)
+		case strings.HasPrefix(d.who, "command "):
+			a.commands(strings.TrimPrefix(d.who, "command "), d.what)
 		default:
 			a.worldDoes(d.what)
 		}
@@ -393,6 +398,37 @@ func (a *act) worldDoes(what string) {
 	}
 }
 
+// commands is what a supervisor does by the console, with the phone of name.
+// What cannot be done at its moment is refused.
+func (a *act) commands(name, what string) {
+	w := a.w
+	calls := w.guard.List()
+	if len(calls) == 0 {
+		return
+	}
+	v := calls[len(name)%len(calls)]
+	join := ""
+	for _, l := range v.Legs {
+		if l.Join != "" && (join == "" || supervisorsPhones[l.Target] == name) {
+			join = l.Join
+		}
+	}
+	switch what {
+	case "switch":
+		_, _ = w.guard.SetMode(w.ctx, v.ID, join, ModeBarge, name)
+	case "leave":
+		_, _ = w.guard.Leave(w.ctx, v.ID, join, name)
+	case "take over":
+		_, _ = w.guard.TakeOver(w.ctx, v.ID, join, name)
+	case "assist":
+		_, _ = w.guard.Assist(w.ctx, v.ID, AssistRequest{By: name})
+	case "hand over":
+		_, _ = w.guard.Assist(w.ctx, v.ID, AssistRequest{Kind: AssistHandover, By: name})
+	default:
+		_, _ = w.guard.Join(w.ctx, v.ID, JoinRequest{Mode: Mode(strings.TrimPrefix(what, "join ")), Target: uriFor(name), By: name})
+	}
+}
+
 // look checks the invariant.
 func (a *act) look() string {
 	views := map[string]CallView{}
@@ -452,10 +488,16 @@ func (a *act) served(v CallView) string {
 	return fmt.Sprintf("call of %s is %s with taker %q, the caller hears %s (that leg is there: %v), legs %+v", v.From, v.State, v.Taker, hears, connected, v.Legs)
 }
 
+// supervisorsPhones are the phones of the configured supervisors.
+var supervisorsPhones = map[string]string{"chief": "sup-1", "deputy": "sup-2"}
+
 // atTheDesk tells whether the taker that the guard believes to serve the
 // caller agrees. A lossy network, or a phone that was unplugged, excuses it.
 func (a *act) atTheDesk(v CallView) bool {
 	name := v.Taker
+	if phone, ok := supervisorsPhones[name]; ok {
+		name = phone
+	}
 	if k := a.takers[name]; k == nil {
 		name = userOf(v.Taker)
 	}
@@ -468,7 +510,8 @@ func (a *act) atTheDesk(v CallView) bool {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return slices.ContainsFunc(k.calls, func(c *phone.Call) bool { return k.taken[c] && c.End() == nil && c.ID() == v.ID })
+	supervisor := strings.HasPrefix(name, "sup-") // whose leg is a call of its own
+	return slices.ContainsFunc(k.calls, func(c *phone.Call) bool { return k.taken[c] && c.End() == nil && (supervisor || c.ID() == v.ID) })
 }
 
 // end lets the callers hang up and everything come to rest.
