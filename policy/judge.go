@@ -19,6 +19,8 @@ const (
 	RuleIntakeComplete   = "intake-complete"   // the call taker has what is needed to send help
 	RuleIntakeClaimed    = "intake-claimed"    // the same, only by the call taker's own word
 	RuleSurgeMode        = "surge-mode"        // supervisors relaxed the guard for a mass event
+	RuleTakerGone        = "taker-gone"        // nobody can hear the caller
+	RuleLeftAlone        = "left-alone"        // on the line, and not there
 	RuleIntakeIncomplete = "intake-incomplete" // nobody has taken this call yet
 )
 

@@ -73,10 +73,30 @@ func (in Intake) has(f Field) bool { _, ok := in[f]; return ok }
 // was lost, such as "session timer expired".
 type Release string
 
-// The ways a position leaves (guide: evasion); more come with later detectors.
+// The ways a position leaves. Only with the first has it said so; with the
+// others it is still connected, and policy is asked whether the caller is
+// offered to somebody else meanwhile.
 const (
-	ReleaseBye Release = "bye"
+	ReleaseBye          Release = "bye"
+	ReleaseHeld         Release = "held"          // the caller has been on hold for long
+	ReleaseParked       Release = "parked"        // on hold, while the desk has another call
+	ReleaseDeadAir      Release = "dead-air"      // the taker says nothing
+	ReleaseNoise        Release = "noise"         // what comes from the taker is audible and no speech
+	ReleaseNoMedia      Release = "no-media"      // nothing comes from the taker, while the caller's media flows
+	ReleaseVanished     Release = "vanished"      // nobody is at the taker's address any more
+	ReleaseForeignMedia Release = "foreign-media" // media was moved to an unknown address, where nobody speaks
 )
+
+// Connected tells whether a position that leaves in this way is still on the
+// line, and may come back.
+func (r Release) Connected() bool {
+	switch r {
+	case ReleaseHeld, ReleaseParked, ReleaseDeadAir, ReleaseNoise, ReleaseNoMedia, ReleaseVanished, ReleaseForeignMedia:
+		return true
+	default:
+		return false
+	}
+}
 
 // Span is a length of time that may be unknown. The zero Span is unknown,
 // which is something else than zero seconds: nobody listened.

@@ -89,6 +89,10 @@ func (c *Call) passAck(r *relayed, req *gosip.Request) {
 		if r.from == c.caller {
 			c.Offer = c.caller.Remote
 		}
+		if r.from == c.taker {
+			c.takerSays(s)
+			c.look()
+		}
 	}
 	c.ackRelayed(r, req)
 }

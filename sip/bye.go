@@ -21,7 +21,7 @@ func (c *Call) onBye(l *leg, req *gosip.Request, tx *gosip.ServerTx) {
 		}
 		c.ended.By, c.ended.Reason, c.ended.Bye = "caller", "bye", req
 		c.fire(callerLeft)
-	case l == c.taker && c.State == Bridged:
+	case l == c.taker && (c.State == Bridged || c.State == Relieving):
 		c.headerMarks(l, req)
 		l.byeSeen = true
 		c.pending = &release{leg: l, bye: &held{req, tx}, how: "bye"}
@@ -32,6 +32,13 @@ func (c *Call) onBye(l *leg, req *gosip.Request, tx *gosip.ServerTx) {
 		c.supervisorBye(l, req, tx)
 	case l.open:
 		l.held = &held{req, tx} // it overtook the 2xx it follows
+	case l == c.ready: // answered while the taker's release was judged, and left
+		c.ready = nil
+		c.offers = without(c.offers, l)
+		c.ok(req, tx)
+		l.State = Over
+		c.drop(l)
+		c.reap(l)
 	default:
 		c.crossed(l, req)
 		c.ok(req, tx)
@@ -63,7 +70,7 @@ func (c *Call) ok(req *gosip.Request, tx *gosip.ServerTx) {
 // lost is a taker that is gone without a BYE: it answered 481 or 408 to a
 // request, or nothing at all. It is a release like any other.
 func (c *Call) lost(l *leg, how string) {
-	if l != c.taker || c.State != Bridged {
+	if l != c.taker || c.State != Bridged && c.State != Relieving {
 		return
 	}
 	c.pending = &release{leg: l, how: how}
@@ -79,7 +86,7 @@ func (c *Call) judge() {
 	f := c.facts(r, now)
 	r.data.Facts = &f
 	v := c.verdict(f)
-	c.Verdicts = append(c.Verdicts, VerdictView{At: now, Position: r.leg.Target, Verdict: v})
+	c.Verdicts = append(c.Verdicts, VerdictView{At: now, Position: r.leg.Target, How: r.how, Verdict: v})
 	kind, result := "release.allowed", releaseAllowed
 	if v.Decision == policy.Intercept {
 		kind, result = "release.intercepted", releaseIntercepted
@@ -111,7 +118,11 @@ func (c *Call) facts(r *release, now time.Time) policy.Facts {
 		Kind: c.Kind, Service: c.RequestURI, Priority: c.Priority, At: now,
 		Release: policy.Release(r.how), Position: r.leg.Target, Agent: r.leg.Agent,
 		Talk: now.Sub(c.Taken), Rescues: c.Rescues, Intake: c.intake(), Transfer: r.leg.Left,
-		Holding: c.Held && r.leg == c.taker, TransferTo: r.leg.wentTo, Redials: c.Redials, Surge: c.g.inSurge(now),
+		TransferTo: r.leg.wentTo, Redials: c.Redials, Surge: c.g.inSurge(now),
+		CallerSpeech: c.measured(c.caller), TakerSpeech: c.measured(r.leg),
+	}
+	if r.leg == c.taker {
+		f.Hold, f.Holding = c.onHold(now), !c.HeldSince.IsZero()
 	}
 	if r.leg.failed != "" {
 		f.Transfer, f.TransferTo = transferFailed, r.leg.failed

@@ -53,6 +53,7 @@ type CallState struct {
 	Route       Route           `json:"route"`
 	History     []string        `json:"history,omitempty"` // History-Info entries of those who left
 	Held        bool            `json:"held,omitempty"`    // the taker put the caller on hold
+	Direction   `json:"direction"`
 }
 
 // ending is how and by whom a call was ended, for call.ended.
@@ -63,6 +64,9 @@ type ending struct {
 	Bye     *gosip.Request  // the BYE or CANCEL that ended it
 	Code    int             // what an unanswered caller is told
 	Refusal *gosip.Response // or the whole answer
+
+	class    Class // of a release that ended it
+	evidence []string
 }
 
 // Call is one call: the state of it and the goroutine that alone touches it.
@@ -92,6 +96,8 @@ type Call struct {
 	asked    *asking   // the last request for help
 	relief   *relief   // the handover that is under way
 	pending  *release  // the release that is being judged
+	ready    *leg      // a target that answered while it was
+	vigil    vigil
 
 	prompted  time.Time // when the running rescue began
 	alertID   string

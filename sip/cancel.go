@@ -27,6 +27,10 @@ func (c *Call) giveUp(l *leg) {
 	stop(&l.dead)
 	c.vacate(l)
 	switch {
+	case !l.open && l.State == Confirmed: // it has answered, and is not needed
+		c.bye(l, nil)
+		c.drop(l)
+		c.reap(l)
 	case !l.open:
 		l.State, l.Since = Over, time.Now()
 		c.reap(l)

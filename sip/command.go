@@ -146,7 +146,7 @@ func (c *Call) view() CallView {
 		Rescues: c.Rescues, Intake: c.intake(), Complete: c.complete(), Recording: c.RecordedTo,
 		Verdicts: slices.Clone(c.Verdicts), Legs: []LegView{},
 	}
-	if c.State == Waiting {
+	if c.queued() {
 		v.Waiting = c.WaitingFrom
 	}
 	if c.taker != nil {

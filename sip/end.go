@@ -17,11 +17,13 @@ type over struct{ atomic.Bool }
 func (c *Call) finish() {
 	c.over.Store(true)
 	stop(&c.retry)
+	c.endVigil()
 	c.g.queue.leave(c)
 	by := c.ended.By
 	if c.pending != nil {
 		c.letGo(c.pending)
 		if by == "" {
+			c.ended.class, c.ended.evidence = c.pending.data.Class, c.pending.data.Evidence
 			by, c.ended.Reason, c.ended.Bye = "position", c.pending.how, nil
 			if c.pending.bye != nil {
 				c.ended.Bye = c.pending.bye.req

@@ -76,7 +76,7 @@ func New(o Options) (*Guard, error) {
 	if err := g.Reload(o.Settings); err != nil {
 		return nil, err
 	}
-	e, err := edge.New(edge.Options{Trusted: g.trusted, Log: o.Log, Request: g.dispatch, Stray: g.stray, Seen: g.seen()})
+	e, err := edge.New(edge.Options{Trusted: g.trusted, Log: o.Log, Request: g.dispatch, Stray: g.stray, Seen: g.seen(), Gone: g.lostConnection})
 	if err != nil {
 		return nil, err
 	}
@@ -307,13 +307,13 @@ type Stats struct {
 
 // counters are the numbers behind Stats; test calls are not in them.
 type counters struct {
-	state                                    [5]atomic.Int64
+	state                                    [6]atomic.Int64
 	emergency, admin                         atomic.Int64
 	byCaller, byPosition, bySupervisor, byUs atomic.Int64
 	allowed, reviewed, intercepted, rescued  atomic.Int64
 }
 
-var stateIndex = map[State]int{Offering: 0, Bridged: 1, Releasing: 2, Waiting: 3, Ended: 4}
+var stateIndex = map[State]int{Offering: 0, Bridged: 1, Releasing: 2, Waiting: 3, Ended: 4, Relieving: 5}
 
 func (g *Guard) count(kind policy.CallKind, from, to State) {
 	if kind == policy.Test {

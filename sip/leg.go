@@ -113,6 +113,8 @@ type release struct {
 	bye  *held // nil when the taker left without one
 	how  string
 	data releaseData
+
+	lapse *lapse // of a taker who did not leave, and is not there
 }
 
 // final2xx is a 2xx of ours that is sent again until it is acknowledged

@@ -10,6 +10,7 @@ type State string
 const (
 	Offering  State = "offering"  // the route's positions are offered the call
 	Bridged   State = "bridged"   // caller and taker are connected
+	Relieving State = "relieving" // connected to a taker who is not there; the fallback queue is offered the call
 	Releasing State = "releasing" // the taker left; the verdict is on its way to the disk, the bridge stands
 	Waiting   State = "waiting"   // in the fallback queue: prompted, offered to tier after tier
 	Ended     State = "ended"     // the caller's leg is over; late answers of others are still cleaned up
@@ -23,6 +24,8 @@ const (
 	offersExhausted    trigger = "offers exhausted"    // the last position of the route failed
 	takerAnswered      trigger = "taker answered"      // 2xx from a target, the first to come
 	takerReplaced      trigger = "taker replaced"      // a transfer or a take-over succeeded
+	takerAway          trigger = "taker away"          // on the line and not there: verdict intercept, journaled
+	takerBack          trigger = "taker back"          // and there again, before anybody else answered
 	releaseRequested   trigger = "release requested"   // BYE from the taker, or the taker is gone
 	releaseAllowed     trigger = "release allowed"     // verdict allow or review, journaled
 	releaseIntercepted trigger = "release intercepted" // verdict intercept, journaled
@@ -60,10 +63,21 @@ func transitions() table {
 		Bridged: {
 			releaseRequested: {Releasing, (*Call).judge},
 			takerReplaced:    {Bridged, (*Call).bridge},
+			takerAway:        {Relieving, (*Call).offerAway},
 
 			callerLeft:    {Ended, (*Call).finish},
 			callerLost:    {Ended, (*Call).finish},
 			releaseForced: {Ended, (*Call).finish},
+		},
+		Relieving: {
+			offerFailed:      {Relieving, (*Call).offerOn},
+			takerAnswered:    {Bridged, (*Call).swap},
+			takerReplaced:    {Bridged, (*Call).bridge},
+			takerBack:        {Bridged, (*Call).callOff},
+			releaseRequested: {Releasing, (*Call).judge},
+			callerLeft:       {Ended, (*Call).finish},
+			callerLost:       {Ended, (*Call).finish},
+			releaseForced:    {Ended, (*Call).finish},
 		},
 		Releasing: {
 			releaseAllowed:     {Ended, (*Call).finish},

@@ -184,6 +184,10 @@ func (c *Call) agreed(r *relayed, answer *session, code int) {
 	}
 	c.hear(r.to, answer, nil)
 	if r.offer == nil {
+		if r.to == c.taker && code >= 200 {
+			c.takerSays(answer)
+			c.look()
+		}
 		return // answer is an offer; the answer to it comes with the ACK
 	}
 	var use [][]media.Codec
@@ -192,7 +196,15 @@ func (c *Call) agreed(r *relayed, answer *session, code int) {
 			use = append(use, negotiated(o.Codecs, answer.codecs(answer.media[i])))
 		}
 	}
+	if r.from == c.taker {
+		if was, err := parseSDP([]byte(r.from.Remote)); err == nil {
+			c.moved(was, r.offer)
+		}
+	}
 	c.hear(r.from, r.offer, use)
+	if code >= 200 {
+		c.bothSay(r, answer)
+	}
 	if r.from == c.caller {
 		c.InUse, c.Offer = use, c.caller.Remote
 		c.Held = false
@@ -208,8 +220,26 @@ func (c *Call) agreed(r *relayed, answer *session, code int) {
 	}
 }
 
+// bothSay notes what an offer and its answer say of who is heard. What the
+// caller answers to a hold is no wish of theirs.
+func (c *Call) bothSay(r *relayed, answer *session) {
+	switch {
+	case r.from == c.caller && r.to == c.taker:
+		c.callerSays(r.offer)
+		c.takerSays(answer)
+	case r.from == c.taker:
+		c.takerSays(r.offer)
+	default:
+		return
+	}
+	c.look()
+}
+
 // holds tells whether an offer puts its reader on hold.
 func holds(s *session) bool {
+	if deaf(s) {
+		return true
+	}
 	for _, m := range s.media {
 		if d := s.direction(m); d != "sendrecv" || s.connection(m).IsUnspecified() {
 			return true
@@ -240,6 +270,7 @@ func (c *Call) answerSelf(req *gosip.Request, tx *gosip.ServerTx) {
 		}
 		c.hear(c.caller, offer, use)
 		c.InUse, c.Offer = use, c.caller.Remote
+		c.callerSays(offer)
 	} else if req.Method == gosip.INVITE {
 		body, _ = parseSDP([]byte(c.Offer))
 	}

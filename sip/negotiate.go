@@ -80,6 +80,15 @@ func (s *session) active() *session {
 		switch l {
 		case "a=sendonly", "a=recvonly", "a=inactive":
 			out.lines[i] = "a=sendrecv"
+		case "c=IN IP4 0.0.0.0":
+			out.lines[i] = "c=IN IP4 192.0.2.1" // rewrite puts ours in its place
+		}
+	}
+	if !voice(s) { // port 0: the stream is wanted again
+		for i := range out.media {
+			if m := &out.media[i]; m.kind == media.Audio {
+				m.port = 9
+			}
 		}
 	}
 	return out

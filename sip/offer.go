@@ -60,6 +60,9 @@ func (c *Call) excluded(t target) bool {
 	if c.avoided(t) {
 		return true
 	}
+	if c.State == Relieving && (t.Key == c.taker.deskKey() || t.Agent != "" && t.Agent == c.taker.Agent) {
+		return true // they have the caller already
+	}
 	if slices.Contains(c.Released, "target "+t.Key) {
 		return t.Desk || c.Place.Round < lastResortRound
 	}
@@ -67,6 +70,8 @@ func (c *Call) excluded(t target) bool {
 }
 
 const lastResortRound = 10
+
+const rangOut = "rang out"
 
 // offerOn takes the call a step further when nobody is being offered it: the
 // next target, the next tier, the next round. It ends by offering, by
@@ -97,7 +102,7 @@ func (c *Call) nextTier() bool {
 		return c.nextRound(tiers)
 	}
 	tier := tiers[c.Place.Tier]
-	if c.State == Waiting && c.Place.Tier > 0 {
+	if c.queued() && c.Place.Tier > 0 {
 		c.escalate(tier, "nobody in the tier before has answered; the caller still waits")
 	}
 	targets := c.candidates(tier)
@@ -143,7 +148,7 @@ func (c *Call) nextRound(tiers []Tier) bool {
 
 // tryAgain goes on offering after a pause, or because a target became free.
 func (c *Call) tryAgain() {
-	if c.State != Waiting || len(c.offers) > 0 || len(c.plan) > 0 {
+	if !c.queued() || len(c.offers) > 0 || len(c.plan) > 0 {
 		return
 	}
 	stop(&c.retry)
@@ -202,7 +207,7 @@ func (c *Call) offer(t target) {
 func (c *Call) newOffer(t target) *leg {
 	l := &leg{Leg: Leg{
 		Role: RoleTaker, Target: t.Name, URI: t.URI, Key: t.Key, Agent: t.Agent, Desk: t.Desk,
-		State: Calling, Since: time.Now(), Rescue: c.State == Waiting,
+		State: Calling, Since: time.Now(), Rescue: c.queued(),
 		Dialog: Dialog{
 			CallID: c.ID, LocalTag: newToken(), Local: c.From, Remote: c.To,
 			LocalSeq: c.inviteSeq - 1, Target: t.URI, User: c.caller.Dialog.User,
@@ -270,7 +275,7 @@ func (c *Call) call(l *leg, h hopAddr, ring time.Duration) error {
 	})
 	l.ring = c.after(ring, func() {
 		if l.State != Confirmed && l.State != Over && !l.cancel {
-			c.failed(l, failure{Reason: "rang out"})
+			c.failed(l, failure{Reason: rangOut})
 		}
 	})
 	l.sent = c.send(l, req, func(r edge.Response) { c.onInviteResponse(l, r) })
@@ -292,7 +297,7 @@ func (c *Call) failed(l *leg, why failure) {
 	}
 	c.offers = slices.Delete(c.offers, i, i+1)
 	busy := why.Code == 486 || why.Code == 600
-	if busy && c.State == Waiting {
+	if busy && c.queued() {
 		c.g.queue.want(c, l.Key)
 	}
 	if why.res != nil {

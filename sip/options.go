@@ -67,6 +67,8 @@ type Settings struct {
 	RedialPrefix  string            // the same when a caller who was dropped calls again
 	Watch         Watch
 	Supervisors   Supervisors
+	Vigil         Vigil
+	TransferTo    []string       // globs on URIs and position ids that takers may transfer to; nil: anywhere
 	NAT           []netip.Prefix // networks whose peers are answered where they sent from, whatever their Contact says
 	PersonalData  bool           // numbers and names may appear in the log at info level
 	Judge         func(policy.Facts) policy.Verdict

@@ -125,7 +125,13 @@ func (c *Call) accepted(l *leg, res *gosip.Response) {
 		return
 	}
 	alone := c.taker == nil && (c.State == Offering || c.State == Waiting)
-	wins := alone && (i >= 0 || c.welcome(l))
+	wins := alone && (i >= 0 || c.welcome(l)) || c.State == Relieving && i >= 0
+	if c.State == Releasing && i >= 0 && c.ready == nil && l.held == nil {
+		c.acknowledge(l, nil)
+		stop(&l.ring)
+		c.ready, c.answer200 = l, res // if the taker's release is intercepted, this is who has the caller
+		return
+	}
 	l.lateAck = wins && c.Offer == "" && !c.answered() && sdpOf(res) != nil
 	if !l.lateAck {
 		c.acknowledge(l, nil)
@@ -142,12 +148,18 @@ func (c *Call) accepted(l *leg, res *gosip.Response) {
 		c.reap(l)
 		return
 	}
+	c.take(l, res)
+}
+
+// take makes l, whose answer is res, the taker.
+func (c *Call) take(l *leg, res *gosip.Response) {
 	stop(&l.ring)
 	c.offers = without(c.offers, l)
 	for _, other := range slices.Clone(c.offers) {
 		c.giveUp(other)
 	}
 	c.offers, c.plan = nil, nil
+	c.vigil.left = c.taker
 	c.taker, c.early = l, nil
 	c.answer200 = res
 	c.fire(takerAnswered)
@@ -160,7 +172,7 @@ func (c *Call) welcome(l *leg) bool {
 	if !l.cancel || !l.hasMedia || l.held != nil || c.excluded(s.target(l.Target)) {
 		return false
 	}
-	l.cancel, l.Rescue = false, c.State == Waiting
+	l.cancel, l.Rescue = false, c.queued()
 	if key := l.deskKey(); c.g.desks.take(key, 0) {
 		l.Key = key
 	}
@@ -204,9 +216,14 @@ func (c *Call) bridge() {
 	if codes := c.codes(); len(codes) > 0 && c.guardedKind() {
 		c.media.WatchCodes(l.ID, codes)
 	}
-	if !first && s != nil {
+	switch {
+	case first:
+	case c.Held: // by the taker before
+		c.unhold(l)
+	case s != nil:
 		c.fitCaller(l, s)
 	}
+	c.keepVigil()
 	if l.Rescue {
 		c.rescued(l)
 	}

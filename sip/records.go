@@ -88,6 +88,9 @@ type failData struct {
 	Code     int    `json:"code,omitempty"`
 	Reason   string `json:"reason"`
 	Answer   *wire  `json:"answer,omitempty"`
+
+	Class    Class    `json:"class"`
+	Evidence []string `json:"evidence,omitempty"`
 }
 
 // releaseData is release.requested: what happened, as it was seen.
@@ -104,6 +107,8 @@ type releaseData struct {
 	Taker    []media.StreamStats `json:"takerMedia"`
 	Intake   policy.Intake       `json:"intake"`
 	Bye      *wire               `json:"bye,omitempty"`
+	Class    Class               `json:"class"` // whose doing it was, as far as the evidence goes
+	Evidence []string            `json:"evidence,omitempty"`
 	Facts    *policy.Facts       `json:"facts,omitempty"` // what the policy judged by, so that it can be judged again
 }
 
@@ -152,6 +157,21 @@ type alertData struct {
 	Targets   []string       `json:"targets,omitempty"`
 	WaitingMS int64          `json:"waitingMs,omitempty"`
 	After     string         `json:"after,omitempty"` // the alert this one follows
+
+	LastsMS  int64    `json:"lastsMs,omitempty"` // how long the taker has been away
+	Class    Class    `json:"class,omitempty"`
+	Evidence []string `json:"evidence,omitempty"`
+}
+
+// calledOffData is rescue.calledoff.
+type calledOffData struct {
+	Leg      string `json:"leg"`
+	Position string `json:"position"`
+	Agent    string `json:"agent,omitempty"`
+	How      string `json:"how"` // of the release.requested that began it
+	Why      string `json:"why"`
+	AfterMS  int64  `json:"afterMs"`         // since the queue was offered the call
+	After    string `json:"after,omitempty"` // the alert that told of it
 }
 
 // recordingData is recording.started and recording.closed.
@@ -178,6 +198,8 @@ type endData struct {
 	Rescues    int       `json:"rescues"`
 	Complete   bool      `json:"intakeComplete"`
 	Bye        *wire     `json:"bye,omitempty"`
+	Class      Class     `json:"class"` // whose doing it was, as far as the evidence goes
+	Evidence   []string  `json:"evidence,omitempty"`
 }
 
 func (c *Call) recordOffer(l *leg) {
@@ -210,6 +232,7 @@ func (c *Call) recordAnswer(l *leg, res *gosip.Response) {
 
 func (c *Call) recordFailure(l *leg, why failure) {
 	d := failData{Leg: l.Dialog.LocalTag, Position: l.Target, URI: l.URI, Agent: l.Agent, Code: why.Code, Reason: why.Reason}
+	d.Class, d.Evidence = classOfFailure(why)
 	if why.res != nil {
 		d.Answer = wireOf(why.res)
 	}
@@ -232,6 +255,8 @@ func (c *Call) releaseFacts(r *release, now time.Time) releaseData {
 			d.At = d.Bye.Arrived
 		}
 	}
+	r.data.At = d.At
+	d.Class, d.Evidence = c.classOfRelease(r)
 	return d
 }
 
@@ -252,6 +277,7 @@ func (c *Call) endData() endData {
 	if !c.answered() {
 		d.Code = c.ended.Code
 	}
+	d.Class, d.Evidence = c.classOfEnd()
 	if c.ended.Bye != nil {
 		d.Bye = wireOf(c.ended.Bye)
 	}
@@ -279,7 +305,7 @@ func (c *Call) recordUnoffered() {
 	c.record("call.offered", offerData{Kind: c.Kind, EmergencyID: c.EmergencyID, IncidentID: c.IncidentID, From: c.From,
 		To: c.To, RequestURI: c.RequestURI, Route: c.Route.Match, Priority: c.Priority, Source: c.caller.Peer,
 		Asserted: c.Asserted, Redials: c.Redials, Avoid: c.Avoid, Note: c.Note})
-	c.record("call.failed", failData{Reason: "no position of the route is free"})
+	c.record("call.failed", failData{Class: Technical, Reason: "no position of the route is free"})
 }
 
 // whyNot is an error's text; "" for none.

@@ -37,6 +37,9 @@ const (
 // onRefer starts a transfer. REFER from the caller's side, and on calls that
 // are not guarded, passes like any other request.
 func (c *Call) onRefer(l *leg, req *gosip.Request, tx *gosip.ServerTx) {
+	if l == c.taker && c.State == Relieving {
+		c.lifeSign(req)
+	}
 	if l != c.taker || c.State != Bridged || !c.guardedKind() {
 		c.onOther(l, req, tx)
 		return
@@ -51,6 +54,10 @@ func (c *Call) onRefer(l *leg, req *gosip.Request, tx *gosip.ServerTx) {
 		return
 	}
 	target, replaces := c.referTarget(parseAddress(to[0]).URI)
+	if !c.mayTransfer(l, target) {
+		c.g.refuse(req, tx, 403)
+		return
+	}
 	n, _, _ := cseq(req)
 	t := &transfer{by: l, id: n, quiet: strings.EqualFold(strings.TrimSpace(get(req, "refer-sub")), "false")}
 	res := respond(req, 202, reasons[202], l.Dialog.LocalTag)
@@ -140,6 +147,7 @@ func (c *Call) handOver(l *leg, res *gosip.Response) {
 	c.fire(takerReplaced)
 	if old != nil {
 		old.Left, old.failed, old.wentTo = transferSucceeded, "", l.Target
+		c.Transferred = append(c.Transferred, old.deskKey())
 		c.notify(t, 200, reasons[200])
 		c.after(transferBye, func() {
 			if old.State == Confirmed {

@@ -157,7 +157,7 @@ func (c *Call) newTaker(req *gosip.Request, tx *gosip.ServerTx, offer *session, 
 	c.offers, c.plan = nil, nil
 	old := c.taker
 	c.taker, c.early = l, nil
-	l.Rescue = c.State == Waiting
+	l.Rescue = c.queued()
 	c.answer200 = nil
 	if c.State == Waiting {
 		c.fire(takerAnswered)

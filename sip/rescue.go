@@ -18,14 +18,11 @@ import (
 func (c *Call) rescue() {
 	r := c.pending
 	c.pending = nil
-	c.Released = append(c.Released, "target "+r.leg.deskKey())
-	if r.leg.Agent != "" {
-		c.Released = append(c.Released, "agent "+r.leg.Agent)
+	if c.vigil.release == nil { // else the history tells of it already
+		c.History = append(c.History, c.historyOf(r))
 	}
-	if r.leg.Seated != "" {
-		c.Released = append(c.Released, "agent "+r.leg.Seated)
-	}
-	c.History = append(c.History, c.historyOf(r))
+	c.exclude(r.leg)
+	c.endVigil()
 	c.prompted = r.data.At
 	c.media.Prompt()
 	if c.transfer != nil {
@@ -44,6 +41,10 @@ func (c *Call) rescue() {
 	}
 	c.queueUp()
 	c.reap(r.leg)
+	if l := c.ready; l != nil && l.State == Confirmed {
+		c.ready = nil
+		c.take(l, c.answer200)
+	}
 }
 
 // queueUp puts the call into the fallback queue and begins to offer it.
@@ -134,7 +135,7 @@ func (c *Call) historyBase() history {
 // historyOf is the entry of a taker who left, with the reason in its URI
 // (RFC 7044 section 10.2).
 func (c *Call) historyOf(r *release) string {
-	reason := `SIP;cause=480;text="` + quotable(c.whyReleased(r.leg.Target)) + `"`
+	reason := `SIP;cause=480;text="` + quotable(whyReleased(r.leg.Target, r.how)) + `"`
 	sep := "?"
 	if strings.Contains(r.leg.URI, "?") {
 		sep = "&"
@@ -142,13 +143,16 @@ func (c *Call) historyOf(r *release) string {
 	return "<" + r.leg.URI + sep + "Reason=" + strings.ReplaceAll(url.QueryEscape(reason), "+", "%20") + ">"
 }
 
-func (c *Call) whyReleased(who string) string {
+func whyReleased(who, how string) string {
+	if policy.Release(how).Connected() {
+		return "rescued: left alone by " + who + " (" + how + ")"
+	}
 	return "rescued: released by " + who + " before intake was complete"
 }
 
 func (c *Call) whyHere() string {
 	if n := len(c.Verdicts); n > 0 {
-		return c.whyReleased(c.Verdicts[n-1].Position)
+		return whyReleased(c.Verdicts[n-1].Position, c.Verdicts[n-1].How)
 	}
 	if c.Note != "" {
 		return "no position answered; " + c.Note
@@ -178,6 +182,14 @@ func (c *Call) resume(gone *leg) {
 	}
 	c.Held = false
 	if s, err := parseSDP([]byte(gone.Remote)); err == nil {
+		c.reinviteCaller(s.active())
+	}
+}
+
+// unhold takes a caller off hold whose new taker was not the one who held them.
+func (c *Call) unhold(l *leg) {
+	c.Held = false
+	if s, err := parseSDP([]byte(l.Remote)); err == nil && c.caller.State == Confirmed {
 		c.reinviteCaller(s.active())
 	}
 }
@@ -249,10 +261,14 @@ func (c *Call) reinviteCaller(s *session) {
 // alert is the record that tells a supervisor of a verdict.
 func (c *Call) alert(v policy.Verdict, r *release) entry {
 	c.alertID = newToken()
-	return c.entry("alert.raised", alertData{
+	d := alertData{
 		ID: c.alertID, Cause: string(v.Decision), Position: r.leg.Target, Agent: r.leg.Agent,
-		Rule: v.Rule, Why: v.Why, Intake: c.fieldsMarked(),
-	})
+		Rule: v.Rule, Why: v.Why, Intake: c.fieldsMarked(), Class: r.data.Class, Evidence: r.data.Evidence,
+	}
+	if r.lapse != nil {
+		d.After = c.vigil.told[r.lapse.id()]
+	}
+	return c.entry("alert.raised", d)
 }
 
 // escalateEvery is how often a supervisor is told of one caller, once the

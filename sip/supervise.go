@@ -166,7 +166,7 @@ func (g *Guard) Leave(ctx context.Context, id, join, by string) (JoinView, error
 			return nil, ErrNoJoin
 		}
 		if l == c.taker {
-			if c.State != Bridged {
+			if c.State != Bridged && c.State != Relieving {
 				return nil, fmt.Errorf("%w: the supervisor is leaving already", ErrNotNow)
 			}
 			c.lost(l, "left by "+by)

@@ -244,7 +244,7 @@ func (c *Call) takeCall(l *leg, by string) error {
 		c.post(func() {
 			switch {
 			case l.Join.Over || l.State != Confirmed || l == c.taker:
-			case c.State == Bridged:
+			case c.State == Bridged || c.State == Relieving:
 				c.replaceTaker(l)
 			case c.alone():
 				c.become(l, takerAnswered)
@@ -279,7 +279,7 @@ func (c *Call) become(l *leg, by trigger) {
 	}
 	c.offers, c.plan, c.transfer, c.relief = nil, nil, nil, nil
 	l.taking = false
-	l.Join.Mode, l.Role, l.Rescue = ModeTaker, RoleTaker, c.State == Waiting
+	l.Join.Mode, l.Role, l.Rescue = ModeTaker, RoleTaker, c.queued()
 	c.taker, c.early, c.answer200 = l, nil, nil
 	c.media.WatchCodes(l.ID, nil) // a taker's codes are other ones
 	first := !c.answered()

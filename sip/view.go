@@ -13,7 +13,7 @@ type CallView struct {
 	EmergencyID string        `json:"emergencyId,omitempty"` // urn:emergency:uid:callid:... (i3 section 2.1.6)
 	IncidentID  string        `json:"incidentId,omitempty"`  // urn:emergency:uid:incidentid:...
 	Kind        string        `json:"kind"`                  // emergency, admin, test
-	State       string        `json:"state"`                 // offering, bridged, releasing, waiting, ended
+	State       string        `json:"state"`                 // offering, bridged, relieving, releasing, waiting, ended
 	From        string        `json:"from"`
 	To          string        `json:"to"`
 	Priority    string        `json:"priority,omitempty"` // Resource-Priority
@@ -44,6 +44,7 @@ type LegView struct {
 type VerdictView struct {
 	At       time.Time `json:"at"`
 	Position string    `json:"position"`
+	How      string    `json:"how,omitempty"` // how the position left, as in release.requested
 	policy.Verdict
 }
 

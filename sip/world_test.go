@@ -354,6 +354,7 @@ type sessionFake struct {
 	log     []string
 	codes   []string
 	stats   []media.StreamStats
+	says    map[media.LegID]func() media.StreamStats
 	closed  bool
 	dropped []media.LegID
 	attends map[media.LegID]media.Mode
@@ -467,9 +468,12 @@ func (s *sessionFake) DropLeg(id media.LegID) {
 	s.dropped = append(s.dropped, id)
 	s.mu.Unlock()
 }
-func (s *sessionFake) Stats(media.LegID) []media.StreamStats {
+func (s *sessionFake) Stats(id media.LegID) []media.StreamStats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if says := s.says[id]; says != nil {
+		return []media.StreamStats{says()}
+	}
 	return s.stats
 }
 func (s *sessionFake) Close(done func()) {

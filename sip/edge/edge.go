@@ -35,6 +35,9 @@ type Options struct {
 	Request func(*gosip.Request, *gosip.ServerTx)
 	// Stray is called with responses that match no client transaction.
 	Stray func(*gosip.Response)
+	// Gone is told that a TCP connection with addr (host:port) has ended, and
+	// why: io.EOF when the peer closed it. It must not wait. May be nil.
+	Gone func(addr string, why error)
 	// Seen is told of every message that a trusted peer sent or that was sent,
 	// with its own bytes. It must not wait. May be nil.
 	Seen func(Passed)
@@ -130,6 +133,9 @@ func New(o Options) (*Edge, error) {
 	}
 	if o.Seen == nil {
 		o.Seen = func(Passed) {}
+	}
+	if o.Gone == nil {
+		o.Gone = func(string, error) {}
 	}
 	if o.Stray == nil {
 		o.Stray = func(*gosip.Response) {}

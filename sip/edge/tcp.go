@@ -88,6 +88,7 @@ type tcpConn struct {
 	started       sync.Once
 	reading       chan struct{} // closed when sipgo's reader runs, and so its pool knows us
 	once          sync.Once
+	failure       atomic.Pointer[error] // why it ended
 	done          chan struct{}
 	source, local string
 }
@@ -105,6 +106,7 @@ func (c *tcpConn) Read(b []byte) (int, error) {
 	for {
 		raw, err := c.next()
 		if err != nil {
+			c.failure.CompareAndSwap(nil, &err)
 			if errors.Is(err, errTooLarge) {
 				// Past the queue: the connection ends with this answer.
 				c.Conn.SetWriteDeadline(time.Now().Add(writeTime))
@@ -269,7 +271,15 @@ func (c *tcpConn) end() error {
 		err = c.Conn.Close()
 		c.edge.mu.Lock()
 		delete(c.edge.tcp, c)
+		over := c.edge.closed
 		c.edge.mu.Unlock()
+		if !over {
+			why := net.ErrClosed
+			if p := c.failure.Load(); p != nil {
+				why = *p
+			}
+			c.edge.opts.Gone(c.source, why)
+		}
 	})
 	return err
 }

@@ -32,6 +32,8 @@ func check(c *Config, d *decoder) {
 	k.routes()
 	k.fallback()
 	k.intake()
+	k.vigil()
+	k.transfer()
 	k.relay()
 	k.supervisors()
 	k.assist()

@@ -31,6 +31,8 @@ type Config struct {
 	Routes    []Route    `yaml:"routes"`
 	Fallback  []Tier     `yaml:"fallback"`
 	Intake    Intake     `yaml:"intake"`
+	Vigil     Vigil      `yaml:"vigil"`
+	Transfer  Transfer   `yaml:"transfer"`
 	Rescue    Rescue     `yaml:"rescue"`
 	Relay     Relay      `yaml:"relay"`
 	Policy    Policy     `yaml:"policy"`
@@ -181,6 +183,8 @@ func Default() Config {
 				"*23": "disposition=duplicate", "*29": "disposition=prank",
 			},
 		},
+		Vigil:    defaultVigil(),
+		Transfer: Transfer{Allow: []string{"*"}},
 		Rescue: Rescue{
 			Text:          media.DefaultPromptText,
 			DisplayPrefix: "RESCUED ",

@@ -26,6 +26,7 @@ func settings(c *config.Config) sip.Settings {
 		PersonalData:  c.Log.PersonalData,
 		Supervisors:   supervisors(c),
 	}
+	s.Vigil, s.TransferTo = vigil(c.Vigil), c.Transfer.Allow
 	rules := c.Policy.Rules()
 	s.Judge, s.Complete = rules.Judge, rules.Complete
 	if c.Intake.Trust == nil { // left out; an empty list means nobody
@@ -41,6 +42,15 @@ func settings(c *config.Config) sip.Settings {
 		s.Fallback = append(s.Fallback, sip.Tier{To: t.To, Strategy: sip.Strategy(t.Strategy), Ring: t.Ring.Std()})
 	}
 	return s
+}
+
+// vigil is what of takers who are not there is borne for how long.
+func vigil(v config.Vigil) sip.Vigil {
+	patience := func(p config.Patience) sip.Patience { return sip.Patience{Alert: p.Alert.Std(), Rescue: p.Rescue.Std()} }
+	return sip.Vigil{
+		Held: patience(v.Held), Parked: patience(v.Parked), DeadAir: patience(v.DeadAir),
+		NoMedia: patience(v.NoMedia), Vanished: patience(v.Vanished), ForeignMedia: patience(v.ForeignMedia),
+	}
 }
 
 // Reload takes over what can change while calls are up and returns the keys
