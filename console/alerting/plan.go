@@ -94,10 +94,14 @@ func (d *Desk) step(e *entry, i int, at time.Time) {
 	concerned, works := false, false
 	for _, name := range d.steps[i].Channels {
 		w := d.workers[name]
-		if w == nil || e.Seq <= d.x.channels[name] || e.facts.Channel == name {
+		if w == nil || e.Seq <= d.x.channels[name] {
 			continue
 		}
-		concerned, works = true, works || !w.failing()
+		concerned = true
+		if e.facts.Channel == name { // it cannot tell of itself
+			continue
+		}
+		works = works || !w.failing()
 		key := sending{name, Firing}
 		if _, known := e.sent[key]; known || e.Acknowledged != nil && !w.c.Program {
 			continue
