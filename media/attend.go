@@ -27,7 +27,6 @@ type attendee struct {
 	packets uint32 // sent, for sender reports
 	octets  uint32
 	name    string // CNAME
-	numbers *route // what the caller writes and reads, in this one's numbers
 	told    bool
 	reason  string // as told to the call
 }
@@ -165,9 +164,6 @@ func (l *loop) arrange(call *session) {
 		a.audio, a.text = first(a.leg, Audio), first(a.leg, Text)
 		if a.audio != nil && a.audio.ear == nil {
 			a.audio.ear = l.earFor(call, a.audio)
-		}
-		if a.text != nil && r.callerText != nil {
-			a.numbers = newRoute(r.callerText.remote.Codecs, a.text.remote.Codecs)
 		}
 	}
 	r.judge(l)

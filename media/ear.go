@@ -178,6 +178,14 @@ func (e *ear) produce(h *header, ts, rate, samples uint32, now time.Duration) {
 	h.seq, h.ts, h.ssrc = e.seq, ts, e.ssrc
 }
 
+// insert makes h, a packet of somebody else, the next packet of the stream. The
+// source being passed on goes on after it.
+func (e *ear) insert(h *header, rate uint32, now time.Duration) {
+	e.begin(now)
+	e.produce(h, e.following(rate, now), rate, 0, now)
+	e.seqOff++
+}
+
 // slot makes the header of a packet of 20 ms of G.711 of our own: the one
 // after skipped slots that were left out, or the first of several.
 func (e *ear) slot(h *header, goesOn bool, skipped int, now time.Duration) {

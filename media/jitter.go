@@ -10,6 +10,7 @@ const (
 	ghostPeriod   = 120  // samples that stand in for what is missing, over and over
 	ghostLength   = 480  // after so many of them there is silence
 	joint         = 16   // samples over which one sound passes into another
+	floorFollows  = 256  // packets until a way that has become longer is mostly believed
 	floorCreep    = 4    // how fast the least transit may grow, in 1/16 samples a packet
 	stopped       = 200 * time.Millisecond
 	samplesPerSec = 8000
@@ -55,7 +56,7 @@ func (v *voice) hear(h *header, payload []byte, linear *[256]int16, now time.Dur
 		transit = ticks(now) - 16*(place+n)
 		v.floor = transit
 	}
-	v.floor = min(transit, v.floor+floorCreep)
+	v.floor = min(transit, v.floor+floorCreep+(transit-v.floor)/floorFollows)
 	fill := place > v.head
 	switch {
 	case fill:

@@ -7,10 +7,11 @@ const (
 	deadZone   = 32        // samples that its average place may be wrong
 	hop        = 1200      // more is not led back but jumped over, 150 ms
 	maxSlack   = 16 * 2400 // in 1/16 samples: more delay than 300 ms is not a conversation
-	slackDecay = 1024      // reads until a delay that is no longer needed is mostly gone
+	slackDecay = 512       // frames of 20 ms until a delay that is no longer needed is mostly gone
 	lagWeight  = 16
-	fastest    = 40 // at most one sample in so many is added or taken out
-	quietest   = 8  // what A-law says for silence
+	fastest    = 40  // at most one sample in so many is added or taken out
+	quiet      = 200 // nobody notices when some of it is missing, -44 dB
+	quietest   = 8   // what A-law says for silence
 )
 
 // reader plays a voice to somebody, at the listener's pace: it is asked for
@@ -22,8 +23,9 @@ type reader struct {
 	epoch uint32
 	pos   int64 // place of the next sample
 	dry   int64 // samples that were made up since there was sound
-	slack int64 // distance beyond the least, in 1/16 samples
+	path  int64 // how long packets are taken to travel, as voice.floor; at least that
 	calm  int64 // what it was before running dry
+	slack int64 // how much longer than the least that is
 	lag   int64 // average distance from where it should be, in 1/16 samples
 	turns uint32
 	last  int16 // what was heard last
@@ -35,14 +37,16 @@ func (r *reader) read(v *voice, out []int16, now time.Duration) bool {
 	if !v.live || r.epoch == v.epoch && r.dry >= ghostLength && v.head <= r.pos {
 		clear(out)
 		r.dry += n
+		r.forgive(v, now)
 		return false
 	}
-	jumped := r.aim(v, n, now)
+	wrong, jumped := r.aim(v, n, now)
 	if have := v.head - r.pos; have < n {
-		r.starve(v, out, max(have, 0), now)
+		r.starve(v, out, max(have, 0), wrong, now)
 	} else {
-		r.play(v, out, r.pace(n, have))
+		r.play(v, out, r.pace(v, n, have))
 	}
+	r.slack = r.path - v.floor
 	if jumped {
 		for i := range min(n, joint) {
 			out[i] = cross(r.last, out[i], i, joint)
@@ -60,42 +64,53 @@ func (r *reader) read(v *voice, out []int16, now time.Duration) bool {
 // skip passes over samples that nobody will hear.
 func (r *reader) skip(n int64) { r.pos += n }
 
+// want is where the reader should be: what it is about to play must have
+// arrived even if the next packet is as late as any of late.
+func (r *reader) want(v *voice, n int64, now time.Duration) int64 {
+	return (ticks(now)-r.path)/16 - v.size - margin - n
+}
+
 // aim finds out how far from its place the reader is, and jumps if that is too
-// far. It reports whether the sound has to be joined to what was heard before.
-func (r *reader) aim(v *voice, n int64, now time.Duration) (jumped bool) {
+// far. jumped tells that the sound has to be joined to what was heard before.
+func (r *reader) aim(v *voice, n int64, now time.Duration) (wrong int64, jumped bool) {
+	if r.epoch != v.epoch {
+		r.epoch, r.path = v.epoch, v.floor+r.slack
+		r.pos, r.dry, r.lag = r.want(v, n, now), 0, 0
+		return 0, false
+	}
+	r.path = max(r.path, v.floor)
 	if r.turns != v.turns { // wait for those that are overtaken as well
 		r.turns = v.turns
-		r.slack = min(maxSlack, max(r.slack, v.tardy-16*margin))
-	}
-	want := (ticks(now)-v.floor-r.slack)/16 - v.size - margin - n
-	if r.epoch != v.epoch {
-		r.epoch, r.pos, r.dry, r.lag = v.epoch, want, 0, 0
-		return false
+		r.path = max(r.path, v.floor+min(maxSlack, v.tardy-16*margin))
 	}
 	if r.dry > 0 && v.head > r.pos {
 		jumped = true
 		if r.pos == v.hole { // lost, not late: the time was bridged already
-			gap := min(r.dry, v.whole-v.hole)
-			r.pos += gap
-			r.slack = max(r.calm, r.slack-16*gap)
-			want = (ticks(now)-v.floor-r.slack)/16 - v.size - margin - n
+			r.pos += min(r.dry, v.whole-v.hole)
+			r.path = max(r.calm, v.floor)
 		}
 		r.dry = 0
 	}
-	wrong := want - r.pos
+	wrong = r.want(v, n, now) - r.pos
 	if wrong > hop || wrong < -hop {
-		r.pos, r.lag, r.dry = want, 0, 0
-		return true
+		r.pos, r.lag, r.dry = r.pos+wrong, 0, 0
+		return 0, true
 	}
 	r.lag += (16*wrong - r.lag) / lagWeight
-	return jumped
+	return wrong, jumped
 }
 
 // pace is how many samples are played as n.
-func (r *reader) pace(n, have int64) int64 {
-	r.slack -= (r.slack + slackDecay - 1) / slackDecay
+func (r *reader) pace(v *voice, n, have int64) int64 {
+	r.path -= ((r.path-v.floor)*n/samplesPerFrame + slackDecay - 1) / slackDecay
 	lag, most := r.lag/16, n/fastest
 	step := int64(0)
+	if lag > deadZone && r.pause(v, 2*n) {
+		most = 0
+		skip := min(lag, n, have-n)
+		r.pos += skip
+		r.lag -= 16 * skip
+	}
 	switch {
 	case lag > deadZone:
 		step = min(most, 1+lag/samplesPerFrame, have-n)
@@ -104,6 +119,17 @@ func (r *reader) pace(n, have int64) int64 {
 	}
 	r.lag -= 16 * step
 	return n + step
+}
+
+// pause tells that the next samples are quiet, where some can be left out at
+// once.
+func (r *reader) pause(v *voice, n int64) bool {
+	for i := range n {
+		if s := v.at(r.pos + i); s > quiet || s < -quiet {
+			return false
+		}
+	}
+	return true
 }
 
 const samplesPerFrame = int64(frameSamples)
@@ -124,21 +150,30 @@ func (r *reader) play(v *voice, out []int16, count int64) {
 	r.pos += count
 }
 
-// starve plays what there is and makes up the rest, without going on.
-func (r *reader) starve(v *voice, out []int16, have int64, now time.Duration) {
+// starve plays what there is and makes up the rest, without going on: from now
+// on the reader stays where it is.
+func (r *reader) starve(v *voice, out []int16, have, wrong int64, now time.Duration) {
 	for i := range have {
 		out[i] = v.at(r.pos + i)
 	}
 	r.pos += have
 	if r.dry == 0 {
-		r.calm = r.slack
+		r.calm = r.path
 	}
 	for i := have; i < int64(len(out)); i++ {
 		out[i] = v.ghost(r.dry)
 		r.dry++
 	}
-	r.slack = min(maxSlack, r.slack+16*(int64(len(out))-have))
-	if !v.alive(now) {
-		r.slack = r.calm // it has stopped, that is not being late
+	missing := int64(len(out)) - have + max(0, wrong)
+	r.path, r.lag = min(v.floor+maxSlack, r.path+16*missing), min(0, r.lag)
+	r.forgive(v, now)
+}
+
+// forgive takes back what was learned from running dry if the source has
+// stopped: that is not being late.
+func (r *reader) forgive(v *voice, now time.Duration) {
+	if r.dry > 0 && !v.alive(now) {
+		r.path = max(r.calm, v.floor)
+		r.slack = r.path - v.floor
 	}
 }

@@ -222,7 +222,7 @@ func TestSilenceSuppression(t *testing.T) {
 			none++
 		}
 	}
-	if full < 210 || none < 100 {
+	if full < 260 || none < 150 {
 		t.Errorf("of %d tenths of a second %d are whole and %d silent", len(level), full, none)
 	}
 }

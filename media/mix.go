@@ -97,7 +97,7 @@ func (l *loop) linear(s *stream, pt uint8) *[256]int16 {
 
 // overhear lets the supervisors hear a packet of the caller or the taker.
 func (l *loop) overhear(r *room, side int, s *stream, b []byte, h *header) {
-	if s.kind == Text && side == forCaller {
+	if s.kind == Text {
 		l.copyText(r, s, b, h)
 	}
 	if s.kind != Audio || s != r.caller && s != r.taker || s.events.has(h.pt) || h.pt == ptCN {

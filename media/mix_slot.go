@@ -21,9 +21,6 @@ type desk struct {
 	text  [maxText]byte
 }
 
-// maxText is the longest packet of real-time text that supervisors get.
-const maxText = 1500
-
 // next is when the next slot of a room is, or -1.
 func (d *desk) next() time.Duration {
 	if len(d.rooms) == 0 {
@@ -173,7 +170,13 @@ func (l *loop) fill(r *room, side int, s *stream, skipped int) {
 // guestSpoke takes in a packet of a supervisor.
 func (l *loop) guestSpoke(s *stream, b []byte, h *header) {
 	a := s.leg.attends
-	if a == nil || a.room == nil || s != a.audio || s.events.has(h.pt) {
+	switch {
+	case a == nil || a.room == nil || s != a.audio && s != a.text:
+		return
+	case s == a.text:
+		l.guestWrote(a, b, h)
+		return
+	case s.events.has(h.pt):
 		return
 	}
 	if table := l.linear(s, h.pt); table != nil && h.pt != ptCN {
@@ -189,26 +192,6 @@ func (l *loop) recordTrack(call *session, side uint8, a *attendee, codec uint8, 
 	defer l.recover("tap")
 	if l.tap != nil {
 		l.tap.Packet(call.rec, side, codec, a.track, l.wall, b)
-	}
-}
-
-// copyText lets supervisors read a packet of real-time text, in the numbers of
-// the caller. What the caller writes and reads are two sources, as they are.
-func (l *loop) copyText(r *room, s *stream, b []byte, h *header) {
-	if s != r.callerText || s.remote.Secure || len(b) > maxText {
-		return
-	}
-	for _, a := range r.guests {
-		t := a.text
-		if t == nil || t.remote.Secure || !t.listens() {
-			continue
-		}
-		own, to := l.desk.text[:copy(l.desk.text[:], b)], *h
-		if a.numbers != nil {
-			a.numbers.apply(own, &to, l.laws)
-			to.write(own)
-		}
-		l.send(t, t.pair.rtp, own, t.to.addr, true)
 	}
 }
 

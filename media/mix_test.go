@@ -25,7 +25,8 @@ type singer struct {
 	lost     func(k int) bool
 	late     func(k int) time.Duration
 	quiet    bool
-	sung     int // samples
+	sung     int       // samples
+	until    time.Time // what was sung so far lasts
 }
 
 func (h *house) singer(addr string, hz float64) *singer {
@@ -64,6 +65,12 @@ func sing(t *testing.T, d time.Duration, all ...*singer) (sent map[*singer][][]b
 	sent = make(map[*singer][][]byte)
 	for _, s := range all {
 		step := time.Duration(float64(s.ptime) * 8000 / s.clock)
+		if !s.until.IsZero() { // the clock of a phone goes on between its packets
+			idle := int(time.Since(s.until).Seconds() * s.clock)
+			s.ts += uint32(idle)
+			s.sung += idle
+		}
+		s.until = time.Now().Add(d / step * step)
 		for k := 0; time.Duration(k+1)*step <= d; k++ {
 			p := &rtp.Packet{Header: rtp.Header{Version: 2, PayloadType: s.pt, SequenceNumber: s.seq, Timestamp: s.ts, SSRC: s.ssrc}, Payload: s.note()}
 			s.seq++
@@ -512,6 +519,64 @@ func TestSupervisorsReadAlong(t *testing.T) {
 		if !strings.HasPrefix(got, "helpwhere\u2028Help is still coming") {
 			t.Errorf("read along: %q", got)
 		}
+	})
+}
+
+// A caller who can only write is served by a supervisor who barges in, in the
+// one stream that the caller reads.
+func TestSupervisorsWrite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		plain := Codec{PT: 98, Name: "T140", Rate: 1000, Channels: 1}
+		red, inner := Codec{PT: 105, Name: "RED", Rate: 1000, Channels: 1}, Codec{PT: 106, Name: "T140", Rate: 1000, Channels: 1}
+		caller, taker, sup := h.phone("192.0.2.1:4000"), h.phone("192.0.2.2:5000"), h.phone("192.0.2.3:6000")
+		s := h.open()
+		h.joinKind(s, caller, caller.remote(Codec{PT: 99, Name: "RED", Rate: 1000, Channels: 1}, plain), Text)
+		leg := h.joinKind(s, taker, taker.remote(plain), Text)
+		s.Bridge(leg)
+		id := h.joinKind(s, sup, sup.remote(red, inner), Text)
+		taker.pt, caller.pt, sup.pt = 98, 98, 105
+		write := func(p *phone, text string) {
+			time.Sleep(300 * time.Millisecond)
+			payload := []byte(text)
+			if p == sup { // one redundant block with nothing in it, then the text
+				head := redHeader(106, 0, 0)
+				payload = append(append(head[:], 106), payload...)
+			}
+			p.ts = uint32(time.Since(h.engine.start).Milliseconds())
+			p.send(p.packet(payload))
+			synctest.Wait()
+		}
+		text := func(p *phone) (all string) {
+			for _, a := range p.take() {
+				pkt := a.rtp(t)
+				body := pkt.Payload
+				if pkt.PayloadType == 99 {
+					same(t, "inner number", body[4], 98)
+					body = body[5:]
+				}
+				all += string(body)
+			}
+			return all
+		}
+		write(taker, "where ")
+		s.Attend(id, Listen)
+		write(sup, "nobody reads this ")
+		s.Attend(id, Whisper)
+		write(caller, "here ")
+		write(sup, "ask for the floor ")
+		same(t, "the taker reads", text(taker), "here ask for the floor ")
+		s.Attend(id, Barge)
+		write(sup, "I am here ")
+		write(taker, "which floor? ")
+		write(caller, "third ")
+		write(sup, "coming")
+		heard := caller.take()
+		continuous(t, heard)
+		caller.arrived = heard
+		same(t, "the caller reads", text(caller), "where I am here which floor? coming")
+		same(t, "the taker reads", text(taker), "I am here third coming")
+		same(t, "the supervisor reads", text(sup), "here which floor? third ")
 	})
 }
 

@@ -136,6 +136,9 @@ func (l *loop) play(p *player) {
 	if p.text != nil {
 		b = p.text.next(l.out[:], &h, c.ear, l.now)
 		p.at = slot + p.text.pause()
+		if r := c.leg.sess.room; r != nil && b != nil {
+			l.copyText(r, c, b, &h)
+		}
 	} else {
 		b = l.frame(p, &h, slot)
 	}

@@ -194,9 +194,6 @@ func (l *loop) hear(c *stream, h *header, b []byte) bool {
 	if call.recording {
 		l.record(call, 1, c, h.pt, b)
 	}
-	if call.room != nil && c.kind == Text {
-		l.copyText(call.room, c, b, h)
-	}
 	can := c.listens() && l.send(c, c.pair.rtp, b, c.to.addr, true)
 	c.ear.sent(h.seq, can || c.listens())
 	return can
