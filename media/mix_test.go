@@ -506,6 +506,7 @@ func TestSupervisorsReadAlong(t *testing.T) {
 		caller.pt, taker.pt = 98, 98
 		said := caller.packet([]byte("help"))
 		raw := caller.send(said)
+		synctest.Wait()
 		taker.send(taker.packet([]byte("where")))
 		same(t, "unchanged for the taker", taker.take()[0].raw, raw)
 		s.Prompt()
