@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap"
 
 	"holdline/console/alerting"
+	"holdline/console/sources"
 	"holdline/sip"
 )
 
@@ -34,6 +35,7 @@ type Options struct {
 	Evidence   Evidence                     // nil: no bundles can be made
 	Positions  func() []sip.PositionView    // the positions now; nil: none are known
 	Ready      func() []string              // why the node should get no new calls or is degraded; empty: ready
+	Notes      func() []string              // what does not work and keeps no call from being taken; nil: nothing
 	Sources    Sources                      // numbers of the other rooms, for the metrics
 	Channels   []alerting.Channel           // over which people are told of alerts, beside the page
 	Escalation []alerting.Step              // when which channels are told
@@ -44,6 +46,7 @@ type Options struct {
 	Log        *zap.Logger                  // nil: silent
 	Browsers   Browsers                     // lets supervisors join with a browser; nil: nobody can
 	Listen     func() (net.Listener, error) // opens the socket
+	Intake     *sources.Intake              // takes the word of other systems on intake; nil: none is taken
 	Accounts                                // what is kept of callers and call takers
 }
 

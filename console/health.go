@@ -21,13 +21,19 @@ func (c *Console) getReady(w http.ResponseWriter, _ *http.Request) {
 	if c.o.Ready != nil {
 		reasons = append(reasons, c.o.Ready()...)
 	}
+	answer := map[string]any{"reasons": reasons}
+	if c.o.Notes != nil {
+		if notes := c.o.Notes(); len(notes) > 0 {
+			answer["notes"] = notes
+		}
+	}
 	if len(reasons) > 0 {
-		reply(w, http.StatusServiceUnavailable, map[string]any{
-			"error": "not ready for new calls", "hint": "calls in progress go on", "reasons": reasons,
-		})
+		answer["error"], answer["hint"] = "not ready for new calls", "calls in progress go on"
+		reply(w, http.StatusServiceUnavailable, answer)
 		return
 	}
-	reply(w, http.StatusOK, map[string]any{"status": "ready", "reasons": reasons})
+	answer["status"] = "ready"
+	reply(w, http.StatusOK, answer)
 }
 
 func getOpenAPI(w http.ResponseWriter, _ *http.Request) {

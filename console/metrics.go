@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"holdline/console/sources"
 	"holdline/media"
 	"holdline/policy"
 	"holdline/recorder"
@@ -22,6 +23,7 @@ type Sources struct {
 	Media   func() media.EngineStats
 	Audio   func() AudioStats
 	Reloads func() (taken, refused uint64)
+	Intake  func() sources.Stats
 }
 
 // AudioStats is how the recordings are doing.
@@ -98,6 +100,11 @@ func newRooms(o Options) *rooms {
 	add("recordings_open", "Recordings that are being written.")
 	add("recording_packets_lost_total", "Packets that could not be recorded.")
 	add("reloads_total", "Configurations that were to be taken over while running, by result.", "result")
+	add("intake_received_total", "What other systems said of intakes, by sort: EIDO documents, log events, webhook messages.", "sort")
+	add("intake_joined_total", "Of these, what was joined to calls: in progress, ended, or not here yet.", "call")
+	add("intake_refused_total", "Messages of other systems that were not believed or not understood.")
+	add("log_events_dropped_total", "Log events of other systems that were too many to keep.")
+	add("eido_subscriptions", "Subscriptions to EIDO services, by whether they stand.", "state")
 	return r
 }
 
@@ -138,6 +145,9 @@ func (r *rooms) Collect(ch chan<- prometheus.Metric) {
 		s := r.sources.Audio()
 		gauge("recordings_open", float64(s.Open))
 		total("recording_packets_lost_total", s.Lost)
+	}
+	if r.sources.Intake != nil {
+		collectIntake(r.sources.Intake(), gauge, total)
 	}
 	if r.sources.Reloads != nil {
 		taken, refused := r.sources.Reloads()
@@ -180,6 +190,19 @@ func collectMedia(s media.EngineStats, gauge gaugeFunc, total totalFunc) {
 	total("media_packets_dropped_total", s.Dropped)
 	total("media_prompt_packets_total", s.Prompts)
 	total("media_panics_total", s.Panics)
+}
+
+func collectIntake(s sources.Stats, gauge gaugeFunc, total totalFunc) {
+	total("intake_received_total", s.Documents, "eido")
+	total("intake_received_total", s.Events, "log_event")
+	total("intake_received_total", s.Messages, "webhook")
+	total("intake_joined_total", s.Joined, "in_progress")
+	total("intake_joined_total", s.Late, "ended")
+	total("intake_joined_total", s.Kept, "awaited")
+	total("intake_refused_total", s.Refused)
+	total("log_events_dropped_total", s.Dropped)
+	gauge("eido_subscriptions", float64(s.Connected), "subscribed")
+	gauge("eido_subscriptions", float64(s.Subscriptions-s.Connected), "lost")
 }
 
 // longestWait is how long the caller waits who has waited longest.

@@ -10,6 +10,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"holdline/console/alerting"
+	"holdline/console/sources"
 	"holdline/policy"
 	"holdline/policy/ledger"
 	"holdline/sip"
@@ -92,6 +93,7 @@ func TestOpenAPISchemasMatchTheTypes(t *testing.T) {
 	for name, v := range map[string]any{
 		"Call": sip.CallView{}, "Leg": sip.LegView{}, "Verdict": sip.VerdictView{}, "Mark": policy.Mark{},
 		"Alert": alerting.Alert{}, "Situation": alerting.Situation{}, "Action": alerting.Action{}, "Channel": alerting.Status{}, "ChannelTest": alerting.Tested{}, "Agent": AgentView{}, "Join": joinAnswer{}, "Assist": sip.AssistView{}, "Failure": failure{},
+		"Document": sources.Received{}, "Joined": sources.Joined{},
 		"Surge": SurgeView{}, "Callback": ledger.Callback{}, "Unrelayed": ledger.Unrelayed{}, "Closed": ledger.Closed{},
 	} {
 		schema, _ := schemas[name].(map[string]any)

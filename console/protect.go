@@ -52,10 +52,14 @@ func (c *Console) recovered(w http.ResponseWriter, r *http.Request) {
 	fail(w, http.StatusInternalServerError, "the console failed to answer; calls are not affected", "the log has the details")
 }
 
-// public tells whether a path shows nothing of any call, so that monitoring
-// may ask for it by any name.
+// public tells whether a path shows nothing of any call, so that it may be asked
+// for by any name: by monitoring, and by systems that sign what they send.
 func public(path string) bool {
-	return path == "/metrics" || path == "/healthz" || path == "/readyz"
+	switch path {
+	case "/metrics", "/healthz", "/readyz", "/LogEvents", "/Versions", "/v1/intake/webhook":
+		return true
+	}
+	return false
 }
 
 // knownHost tells whether a request was meant for this console. A browser can

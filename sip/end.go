@@ -52,7 +52,7 @@ func (c *Call) finish() {
 	c.g.countEnd(c.Kind, by)
 	entries := []recorder.Entry{c.entry("call.ended", c.endData())}
 	c.g.opts.Journal.Append(entries...)
-	c.announce(true)
+	c.announce(c.g.opts.Over)
 	c.log.Info("call ended", zap.String("by", by), zap.String("reason", c.ended.Reason),
 		zap.Duration("duration", time.Since(c.Started)), zap.Int("rescues", c.Rescues))
 	c.closeMedia()

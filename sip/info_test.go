@@ -111,7 +111,7 @@ func TestMatchingFindsCallsByEveryIdentifier(t *testing.T) {
 	inWorld(t, usualSettings(), []string{"caller", "caller2", "pos-1", "pos-2"}, func(w *world) {
 		var began, over []CallRef
 		w.guard.opts.Began = func(r CallRef) { began = append(began, r) }
-		w.guard.opts.Over = func(r CallRef, _ policy.Intake) { over = append(over, r); panic("a bug of theirs") }
+		w.guard.opts.Over = func(r CallRef) { over = append(over, r); panic("a bug of theirs") }
 		const incident = "urn:emergency:uid:incidentid:7:psap.example"
 		withInfo := func(v *phone.Invite) {
 			v.Headers = append(v.Headers, [2]string{"Call-Info", "<" + incident + ">;purpose=emergency-IncidentId"})

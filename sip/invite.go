@@ -168,7 +168,7 @@ func (c *Call) start() {
 	c.lookBack()
 	c.Place.Tier = -1
 	c.offerOn()
-	c.announce(false)
+	c.announce(c.g.opts.Began)
 }
 
 // personal is a log field that is left out unless personal data may be logged.

@@ -39,18 +39,16 @@ func (g *Guard) Matching(ids ...string) []string {
 	return out
 }
 
-// announce tells whoever joins the word of other systems to calls that this one
-// has begun or is over. It must not cost the call anything, not even a panic.
-func (c *Call) announce(over bool) {
+// announce tells of the call whoever joins the word of other systems to calls.
+// It must not cost the call anything, not even a panic.
+func (c *Call) announce(to func(CallRef)) {
+	if to == nil {
+		return
+	}
 	defer func() {
 		if r := recover(); r != nil {
 			c.log.Error("panic recovered", zap.String("in", "a call's announcement"), zap.Any("panic", r), zap.Stack("stack"))
 		}
 	}()
-	if !over && c.g.opts.Began != nil {
-		c.g.opts.Began(c.ref())
-	}
-	if over && c.g.opts.Over != nil {
-		c.g.opts.Over(c.ref(), c.intake())
-	}
+	to(c.ref())
 }

@@ -30,10 +30,9 @@ type Options struct {
 	// Rescued is told how long a caller waited when a rescue is answered. May be nil.
 	Rescued func(waited time.Duration)
 	// Began and Over are told of each call when it has been taken in, and when
-	// it has ended and with which marks. They run in the call's goroutine: they
-	// must not block and must not ask the guard about calls. May be nil.
-	Began func(CallRef)
-	Over  func(CallRef, policy.Intake)
+	// it has ended. They run in the call's goroutine: they must not block and
+	// must not ask the guard about calls. May be nil.
+	Began, Over func(CallRef)
 	// AgentAt tells who has signed in at a position, and whether anybody ever
 	// told; "" then means that nobody sits there. May be nil: as configured.
 	AgentAt func(position string) (agent string, told bool)

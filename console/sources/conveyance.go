@@ -161,12 +161,13 @@ func (v *conversation) ask(ctx context.Context) error {
 
 // leave ends the subscription as far as that is possible in a moment.
 func (v *conversation) leave() {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
+	impatient := time.AfterFunc(time.Second, func() { _ = v.conn.CloseNow() })
+	defer impatient.Stop()
 	if v.id != "" {
-		_ = v.send(ctx, sent{Unsubscribe: &terminateBody{rand.Text(), v.id}}) // it expires without it, too
+		_ = v.send(context.Background(), sent{Unsubscribe: &terminateBody{rand.Text(), v.id}}) // it expires without it, too
 	}
-	_ = v.conn.CloseNow()
+	// The service closes, too: cutting the connection could cost it what was said.
+	_ = v.conn.Close(websocket.StatusNormalClosure, "")
 }
 
 // take handles one message.
@@ -233,7 +234,8 @@ func (v *conversation) send(ctx context.Context, m sent) error {
 	if err != nil {
 		return fmt.Errorf("writing a message: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, v.in.pace.answer)
+	// A context that ends while something is written would cut the connection.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), v.in.pace.answer)
 	defer cancel()
 	if err := v.conn.Write(ctx, websocket.MessageText, text); err != nil {
 		return fmt.Errorf("sending to the service: %w", err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -34,6 +35,8 @@ type desk struct {
 	mu      sync.Mutex
 	now     time.Time
 	calls   []sip.CallRef
+	past    []sip.CallRef
+	intake  map[string]policy.Intake
 	marks   map[string][]string // Call-ID -> "field=value by/source"
 	marked  chan string         // Call-IDs, as they are marked
 	records []recorder.Entry
@@ -42,8 +45,8 @@ type desk struct {
 
 func newDesk(t *testing.T, s Settings) *desk {
 	t.Helper()
-	d := &desk{t: t, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), marks: map[string][]string{}, marked: make(chan string, 100)}
-	d.in = New(Options{Node: "psap-a", Calls: d, Journal: d, Agents: d, Now: d.clock,
+	d := &desk{t: t, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), marks: map[string][]string{}, intake: map[string]policy.Intake{}, marked: make(chan string, 100)}
+	d.in = New(Options{Node: "psap-a", Calls: d, Journal: d, Agents: d, Past: (*pastDesk)(d), Now: d.clock,
 		Desk: func(name string) (string, bool) { return name, name == "pos-1" || name == "pos-2" }})
 	if s.Keep == 0 {
 		s.Keep = 10 * time.Minute
@@ -66,9 +69,10 @@ func (d *desk) begins(c sip.CallRef) {
 
 func (d *desk) ends(c sip.CallRef) {
 	d.mu.Lock()
+	d.past = append(d.past, c)
 	d.calls = slices.DeleteFunc(d.calls, func(o sip.CallRef) bool { return o == c })
 	d.mu.Unlock()
-	d.in.Over(c, policy.Intake{})
+	d.in.Over(c)
 }
 
 func (d *desk) Matching(ids ...string) []string {
@@ -87,15 +91,45 @@ func (d *desk) MarkFrom(_ context.Context, id string, marks map[policy.Field]str
 	if len(d.Matching(id)) == 0 {
 		return sip.CallView{}, fmt.Errorf("marking: %w", sip.ErrNoCall)
 	}
+	d.note(id, marks, by, source)
+	d.marked <- id
+	return sip.CallView{ID: id}, nil
+}
+
+func (d *desk) note(id string, marks map[policy.Field]string, by, source string) {
 	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.intake[id] == nil {
+		d.intake[id] = policy.Intake{}
+	}
 	for _, f := range policy.Fields() {
 		if v, ok := marks[f]; ok {
 			d.marks[id] = append(d.marks[id], string(f)+"="+v+" "+by+"/"+source)
+			d.intake[id][f] = policy.Mark{Value: v, By: by, Source: source}
 		}
 	}
-	d.mu.Unlock()
-	d.marked <- id
-	return sip.CallView{ID: id}, nil
+}
+
+// pastDesk is the desk's calls that have ended.
+type pastDesk desk
+
+func (p *pastDesk) Get(_ context.Context, id string) (sip.CallView, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range p.past {
+		if c.ID == id || c.EmergencyID == id {
+			return sip.CallView{ID: c.ID, Intake: maps.Clone(p.intake[c.ID])}, nil
+		}
+	}
+	return sip.CallView{}, fmt.Errorf("reading: %w", sip.ErrNoCall)
+}
+
+func (p *pastDesk) MarkFrom(ctx context.Context, id string, marks map[policy.Field]string, by, source string) (sip.CallView, error) {
+	v, err := p.Get(ctx, id)
+	if err == nil {
+		(*desk)(p).note(v.ID, marks, by, source)
+	}
+	return v, err
 }
 
 func (d *desk) Commit(done func(bool), entries ...recorder.Entry) {

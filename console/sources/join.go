@@ -12,7 +12,6 @@ import (
 	"go.uber.org/zap"
 
 	"holdline/policy"
-	"holdline/recorder"
 	"holdline/sip"
 )
 
@@ -66,11 +65,10 @@ type early struct {
 	until time.Time
 }
 
-// ended is a call that is over, with what is known of it.
+// ended is a call that is over.
 type ended struct {
-	ref    sip.CallRef
-	intake policy.Intake
-	until  time.Time
+	ref   sip.CallRef
+	until time.Time
 }
 
 func (e *ended) names() []string { return []string{e.ref.ID, e.ref.EmergencyID, e.ref.IncidentID} }
@@ -92,7 +90,9 @@ func (in *Intake) Join(ctx context.Context, w Word) Joined {
 			in.log.Error("intake not marked", zap.String("call", id), zap.String("source", w.Source), zap.Error(err))
 		}
 	}
-	j.Late = in.markLate(ctx, w)
+	if len(w.Marks) > 0 {
+		j.Late = in.markLate(ctx, w, j.Calls)
+	}
 	switch {
 	case len(j.Calls) > 0:
 		in.counts.joined.Add(1)
@@ -108,46 +108,54 @@ func (in *Intake) Join(ctx context.Context, w Word) Joined {
 	return j
 }
 
-// lateMark is intake.marked for a call that has ended.
-type lateMark struct {
-	Field    policy.Field `json:"field"`
-	Value    string       `json:"value"`
-	By       string       `json:"by"`
-	Source   string       `json:"source"`
-	Complete bool         `json:"complete"`
-	Late     bool         `json:"late"` // the call had ended
-}
-
 // markLate records marks for calls that have ended: nobody can be kept by them
 // any more, but help that was sent is no longer owed.
-func (in *Intake) markLate(ctx context.Context, w Word) []string {
-	var calls []string
-	var entries []recorder.Entry
-	now := in.o.Now()
-	complete := in.settings.Load().Complete
-	in.joiner.mu.Lock()
-	for _, id := range w.IDs {
-		e := in.joiner.over[id]
-		if e == nil || now.After(e.until) || slices.Contains(calls, e.ref.ID) {
+func (in *Intake) markLate(ctx context.Context, w Word, here []string) []string {
+	var late []string
+	for _, id := range in.past(w.IDs) {
+		if in.o.Past == nil || slices.Contains(here, id) || slices.Contains(late, id) {
 			continue
 		}
-		calls = append(calls, e.ref.ID)
-		for _, f := range policy.Fields() {
-			value, ok := w.Marks[f]
-			if known := e.intake[f]; !ok || known.Source == w.Source && known.Value == value {
+		v, err := in.o.Past.Get(ctx, id)
+		if err != nil {
+			if !errors.Is(err, sip.ErrNoCall) {
+				in.log.Error("a call that ended cannot be read", zap.String("call", id), zap.Error(err))
+			}
+			continue
+		}
+		if slices.Contains(here, v.ID) || slices.Contains(late, v.ID) {
+			continue
+		}
+		marks := maps.Clone(w.Marks)
+		maps.DeleteFunc(marks, func(f policy.Field, value string) bool {
+			return v.Intake[f].Source == w.Source && v.Intake[f].Value == value
+		})
+		if len(marks) > 0 {
+			if _, err := in.o.Past.MarkFrom(ctx, v.ID, marks, w.By, w.Source); err != nil {
+				in.log.Error("intake of a call that ended not marked", zap.String("call", v.ID), zap.Error(err))
 				continue
 			}
-			e.intake[f] = policy.Mark{Value: value, By: w.By, Source: w.Source, At: now}
-			entries = append(entries, recorder.Entry{Time: now, Call: e.ref.ID, Kind: "intake.marked", Data: lateMark{
-				Field: f, Value: value, By: w.By, Source: w.Source, Complete: complete(e.intake), Late: true,
-			}})
+		}
+		late = append(late, v.ID)
+	}
+	return late
+}
+
+// past is what the calls that have ended are asked for by: the journal knows
+// them by their own identifiers, and here it is known which incident they were.
+func (in *Intake) past(ids []string) []string {
+	in.joiner.mu.Lock()
+	defer in.joiner.mu.Unlock()
+	out := make([]string, 0, len(ids))
+	now := in.o.Now()
+	for _, id := range ids {
+		if e := in.joiner.over[id]; e != nil && !now.After(e.until) {
+			out = append(out, e.ref.ID)
+		} else if !strings.Contains(id, ":incidentid:") {
+			out = append(out, id)
 		}
 	}
-	in.joiner.mu.Unlock()
-	if len(entries) > 0 {
-		in.commit(ctx, entries...)
-	}
-	return calls
+	return out
 }
 
 // keep lets w wait for its call.
@@ -244,11 +252,11 @@ func (in *Intake) waiting(call sip.CallRef) []Word {
 	return words
 }
 
-// Over remembers a call that has ended, so that what comes late is recorded
-// with it. It does not block, and runs in the call's goroutine.
-func (in *Intake) Over(call sip.CallRef, intake policy.Intake) {
+// Over remembers which incident a call that has ended was of, so that what
+// comes late is recorded with it. It does not block, and runs in the call's goroutine.
+func (in *Intake) Over(call sip.CallRef) {
 	now := in.o.Now()
-	e := &ended{ref: call, intake: intake, until: now.Add(overFor)}
+	e := &ended{ref: call, until: now.Add(overFor)}
 	in.joiner.mu.Lock()
 	defer in.joiner.mu.Unlock()
 	in.joiner.order = append(in.joiner.order, e)
@@ -269,7 +277,7 @@ func (in *Intake) overtaken(call sip.CallRef) {
 	ctx, cancel := context.WithTimeout(context.Background(), joinLimit)
 	defer cancel()
 	for _, w := range in.waiting(call) {
-		in.markLate(ctx, w)
+		in.markLate(ctx, w, nil)
 	}
 }
 

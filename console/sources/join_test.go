@@ -77,11 +77,8 @@ func TestDocumentAfterTheEnd(t *testing.T) {
 	if len(r.Late) != 1 || r.Late[0] != one.ID || r.Kept || len(r.Calls) != 0 {
 		t.Errorf("joined %+v", r)
 	}
-	want := []string{
-		one.ID + ` {"field":"incident","value":"` + incidentURN + `","by":"cad","source":"eido","complete":true,"late":true}`,
-		one.ID + ` {"field":"dispatched","value":"fire.example","by":"cad","source":"eido","complete":true,"late":true}`,
-	}
-	if diff := cmp.Diff(want, d.journaled("intake.marked")); diff != "" {
+	want := []string{"incident=" + incidentURN + " cad/eido", "dispatched=fire.example cad/eido"}
+	if diff := cmp.Diff(want, d.has(one.ID)); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 	d.pass(overFor + time.Second)
@@ -127,7 +124,7 @@ func TestBoundsOfMemory(t *testing.T) {
 		d.in.Join(t.Context(), Word{IDs: []string{id(n)}, Marks: map[policy.Field]string{policy.Nature: "fire"}})
 	}
 	for n := range maxOver + 100 {
-		d.in.Over(sip.CallRef{ID: id(n)}, policy.Intake{})
+		d.in.Over(sip.CallRef{ID: id(n)})
 	}
 	d.in.running.Wait()
 	j := &d.in.joiner

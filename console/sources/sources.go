@@ -38,6 +38,13 @@ type Calls interface {
 	MarkFrom(ctx context.Context, id string, marks map[policy.Field]string, by, source string) (sip.CallView, error)
 }
 
+// Past are the calls that have ended; *console.Past is it. The errors wrap
+// sip.ErrNoCall when there is none of that name.
+type Past interface {
+	Get(ctx context.Context, id string) (sip.CallView, error)
+	MarkFrom(ctx context.Context, id string, marks map[policy.Field]string, by, source string) (sip.CallView, error)
+}
+
 // Journal takes the records; *recorder.Journal is one.
 type Journal interface {
 	Commit(done func(durable bool), entries ...recorder.Entry)
@@ -54,6 +61,7 @@ type Options struct {
 	Node    string // names the identifiers of log events
 	Calls   Calls
 	Journal Journal
+	Past    Past                                   // nil: what comes after the end of its call is only journaled
 	Agents  Agents                                 // nil: log events of agents are only kept
 	Desk    func(name string) (id string, ok bool) // the position that another system calls name; nil: names are ids
 	Log     *zap.Logger                            // nil: silent
@@ -62,16 +70,15 @@ type Options struct {
 
 // Settings are the part of an Intake that can change while it runs.
 type Settings struct {
-	Keep      time.Duration            // how long a document waits for its call
-	Complete  func(policy.Intake) bool // as the policy trusts its sources
-	Subscribe []Subscription           // EIDO services
-	Keys      []Key                    // of senders of log events
-	Roots     *Roots                   // authorities whose certificates sign log events; nil: none
-	Unsigned  bool                     // log events may come without a signature
-	Desks     map[string]string        // what other systems call positions -> position id
-	Rate      int                      // events a second that are kept in the journal though nothing follows from them
-	Secret    []byte                   // of the webhook; empty: there is none
-	Window    time.Duration            // how old a signature of the webhook may be
+	Keep      time.Duration     // how long a document waits for its call
+	Subscribe []Subscription    // EIDO services
+	Keys      []Key             // of senders of log events
+	Roots     *Roots            // authorities whose certificates sign log events; nil: none
+	Unsigned  bool              // log events may come without a signature
+	Desks     map[string]string // what other systems call positions -> position id
+	Rate      int               // events a second that are kept in the journal though nothing follows from them
+	Secret    []byte            // of the webhook; empty: there is none
+	Window    time.Duration     // how old a signature of the webhook may be
 }
 
 // Subscription is one EIDO service to subscribe to.
@@ -112,16 +119,13 @@ func New(o Options) *Intake {
 	}
 	in := &Intake{o: o, log: o.Log, pace: usualPace}
 	in.joiner.early, in.joiner.over = map[string][]early{}, map[string]*ended{}
-	in.settings.Store(&Settings{Complete: policy.Intake.Complete})
+	in.settings.Store(&Settings{})
 	in.limit.Store(rate.NewLimiter(0, 0))
 	return in
 }
 
 // Reload takes over settings. Subscriptions that have changed are made anew.
 func (in *Intake) Reload(s Settings) {
-	if s.Complete == nil {
-		s.Complete = policy.Intake.Complete
-	}
 	before := in.settings.Swap(&s)
 	if before.Rate != s.Rate {
 		in.limit.Store(rate.NewLimiter(rate.Limit(s.Rate), 10*s.Rate))

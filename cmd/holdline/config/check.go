@@ -32,6 +32,7 @@ func check(c *Config, d *decoder) {
 	k.routes()
 	k.fallback()
 	k.intake()
+	k.sources()
 	k.vigil()
 	k.transfer()
 	k.relay()

@@ -102,6 +102,11 @@ type Intake struct {
 	Header string            `yaml:"header"` // header on a BYE that carries marks
 	Trust  []Network         `yaml:"trust"`  // whose header is believed; nil: those of sip.trust
 	DTMF   map[string]string `yaml:"dtmf"`   // code -> field, or field=value
+
+	Keep    Duration `yaml:"keep"` // how long what comes before its call waits for it
+	EIDO    EIDO     `yaml:"eido"`
+	Logger  Logger   `yaml:"logger"`
+	Webhook Webhook  `yaml:"webhook"`
 }
 
 // Rescue is what a caller hears and reads, and what the next taker sees.
@@ -182,6 +187,10 @@ func Default() Config {
 				"*21": "disposition=misdial", "*22": "disposition=pocket-dial",
 				"*23": "disposition=duplicate", "*29": "disposition=prank",
 			},
+			Keep:    Duration(10 * time.Minute),
+			EIDO:    EIDO{Subscribe: []string{}, Expires: Duration(time.Hour)},
+			Logger:  Logger{Keys: []string{}, Positions: map[string]string{}, Rate: 100},
+			Webhook: Webhook{Window: Duration(5 * time.Minute)},
 		},
 		Vigil:    defaultVigil(),
 		Transfer: Transfer{Allow: []string{"*"}},
@@ -285,7 +294,7 @@ func (c *Config) complete(d *decoder) {
 	}
 	c.completeSupervisors(d)
 	c.completeAlerts(d)
-	for _, path := range []*string{&c.Policy.File, &c.Rescue.Prompt} {
+	for _, path := range append(c.Intake.paths(), &c.Policy.File, &c.Rescue.Prompt) {
 		*path = d.beside(*path)
 	}
 }

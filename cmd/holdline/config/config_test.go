@@ -24,7 +24,7 @@ var compare = cmp.Options{
 	cmp.Comparer(func(a, b Address) bool { return a == b }),
 	cmp.Comparer(func(a, b HostPort) bool { return a == b }),
 	cmp.Comparer(func(a, b Listen) bool { return a == b }),
-	cmpopts.IgnoreFields(Config{}, "Digest"), cmpopts.IgnoreUnexported(Policy{}, Channel{}),
+	cmpopts.IgnoreFields(Config{}, "Digest"), cmpopts.IgnoreUnexported(Policy{}, Channel{}, EIDO{}, Logger{}),
 }
 
 const minimal = `
@@ -60,6 +60,7 @@ func TestSampleShowsEveryKey(t *testing.T) {
 		"match", "to", "ring", "kind", "strategy", "header", "dtmf", "prompt", "text", "display_prefix", "redial_prefix", "within", "talk", "incident", "alerts", "file", "enabled", "level", "personal_data",
 		"url", "channels", "escalation", "name", "timeout", "secret_file", "secret_env", "mode", "server", "tls", "user", "password_file", "password_env", "from", "after",
 		"severity", "causes", "unresolved",
+		"keep", "subscribe", "token", "token_file", "expires", "roots", "certificate", "key", "keys", "unsigned", "positions", "rate", "secret", "secret_file", "window",
 	} {
 		if !strings.Contains(string(configs.Holdline), key+":") {
 			t.Errorf("configs/holdline.yaml does not show %q", key)

@@ -21,6 +21,7 @@ import (
 
 	"holdline/cmd/holdline/config"
 	"holdline/console"
+	"holdline/console/sources"
 	"holdline/media"
 	"holdline/policy"
 	"holdline/policy/ledger"
@@ -59,6 +60,7 @@ type Node struct {
 
 	follower *follower
 	console  *console.Console
+	intake   *sources.Intake
 
 	troubles         troubles
 	reload           sync.Mutex // one reload at a time
@@ -84,7 +86,7 @@ func Start(o Options) (*Node, error) {
 	n.config.Store(o.Config)
 	n.setLevel(o.Config.Log.Level)
 	for _, step := range []func(*config.Config) error{
-		n.openJournal, n.openLedger, n.openAudio, n.openWire, n.openRetention, n.openMedia, n.openGuard, n.openConsole, n.start,
+		n.openJournal, n.openLedger, n.openAudio, n.openWire, n.openRetention, n.openMedia, n.openGuard, n.openIntake, n.openConsole, n.start,
 	} {
 		if err := step(o.Config); err != nil {
 			ctx, cancel := context.WithTimeout(context.Background(), stopWait)
@@ -220,6 +222,7 @@ func (n *Node) openGuard(c *config.Config) error {
 		Degraded: func(reason string) { n.degraded("calls", reason) },
 		Rescued:  func(waited time.Duration) { n.console.Rescued(waited) },
 		AgentAt:  n.seating.AgentAt, Earlier: n.earlier, Surge: n.surge.On,
+		Began: n.began, Over: n.over,
 		Settings: settings(c),
 	}
 	if n.audio != nil { // a nil *recorder.Audio would not be a nil interface
@@ -242,10 +245,11 @@ func (n *Node) openGuard(c *config.Config) error {
 
 func (n *Node) openConsole(c *config.Config) error {
 	o := console.Options{
-		Calls: n.guard, Journal: console.JournalOf(n.journal), Positions: n.guard.Positions, Ready: n.reasons,
+		Calls: n.guard, Journal: console.JournalOf(n.journal), Positions: n.guard.Positions, Ready: n.reasons, Notes: n.intake.Troubles, Intake: n.intake,
 		Accounts: console.Accounts{Seating: n.seating, Surge: n.surge, Account: n.ledger, Past: n.past, CaughtUp: n.follower.known},
 		Sources: console.Sources{
 			Guard: n.guard.Stats, Journal: n.journal.Health, Media: n.engine.Stats,
+			Intake:  n.intake.Stats,
 			Reloads: func() (uint64, uint64) { return n.reloads.Load(), n.refused.Load() },
 		},
 		Channels: Channels(c, n.guard, nil), Escalation: escalation(c), URL: c.Alerts.URL,

@@ -65,6 +65,7 @@ func (n *Node) Reload(next *config.Config) (refused []string, err error) {
 		return nil, err
 	}
 	n.console.Configure(Channels(next, n.guard, nil), escalation(next))
+	n.intake.Reload(next.Intake.Sources())
 	n.setLevel(next.Log.Level)
 	n.config.Store(n.config.Load().With(next))
 	n.ledger.Adjust(next.Relay.Limits())
