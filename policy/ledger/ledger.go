@@ -20,7 +20,7 @@ type Options struct {
 	Complete func(policy.Intake) bool
 	Relay    Relay
 	// Redial is how soon after an earlier call another one of the same caller
-	// is a redial; 0: 10 minutes.
+	// is a redial; 0: none is.
 	Redial time.Duration
 	// Node is whose calls end with it: those of other nodes go on.
 	Node string
@@ -35,9 +35,8 @@ type Relay struct {
 }
 
 const (
-	defaultRedial = 10 * time.Minute
-	keepCalls     = 2 * time.Hour  // a call that is over is remembered for so long
-	keepClosed    = 24 * time.Hour // an item that is done is shown for so long
+	keepCalls  = 2 * time.Hour  // a call that is over is remembered for so long
+	keepClosed = 24 * time.Hour // an item that is done is shown for so long
 )
 
 // Ledger is the account. Its methods may be called from any goroutine; none
@@ -67,9 +66,6 @@ func New(o Options) *Ledger {
 	if o.Complete == nil {
 		o.Complete = policy.Intake.Complete
 	}
-	if o.Redial <= 0 {
-		o.Redial = defaultRedial
-	}
 	return &Ledger{
 		o: o, calls: map[string]*call{}, urns: map[string]*call{}, callers: map[string]*caller{},
 		owed: map[string]*Callback{}, late: map[string]*Unrelayed{}, waits: map[*call]struct{}{},
@@ -77,10 +73,10 @@ func New(o Options) *Ledger {
 }
 
 // Adjust takes over new limits; what is open stays open.
-func (l *Ledger) Adjust(r Relay) {
+func (l *Ledger) Adjust(r Relay, redial time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.o.Relay = r
+	l.o.Relay, l.o.Redial = r, redial
 	for c := range l.waits {
 		l.wait(c)
 	}

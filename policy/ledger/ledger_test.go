@@ -24,7 +24,7 @@ type book struct {
 }
 
 func usual() Options {
-	return Options{Node: "a", Relay: Relay{Within: 3 * time.Minute, Talk: 30 * time.Second, Alerts: 3}}
+	return Options{Node: "a", Redial: 10 * time.Minute, Relay: Relay{Within: 3 * time.Minute, Talk: 30 * time.Second, Alerts: 3}}
 }
 
 func newBook(t *testing.T, o Options) *book { return &book{t: t, l: New(o), at: epoch} }

@@ -20,6 +20,9 @@ type Earlier struct {
 func (l *Ledger) Earlier(from, asserted, emergencyID string, at time.Time) Earlier {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
+	if l.o.Redial <= 0 {
+		return Earlier{}
+	}
 	var before []*call
 	if who := l.callers[NumberOf(from, asserted)]; who != nil {
 		before = who.calls

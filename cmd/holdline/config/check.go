@@ -345,7 +345,7 @@ func (k *checker) files() {
 			k.at("rescue.prompt", "rescue.prompt: %v", err)
 		}
 	}
-	for path, prefix := range map[string]string{"rescue.display_prefix": k.c.Rescue.DisplayPrefix, "rescue.redial_prefix": k.c.Rescue.RedialPrefix} {
+	for path, prefix := range map[string]string{"rescue.display_prefix": k.c.Rescue.DisplayPrefix, "redials.display_prefix": k.c.Redials.DisplayPrefix} {
 		if strings.ContainsAny(prefix, "\"\\\r\n") {
 			k.at(path, "%s may not contain quotes, backslashes or line breaks, because it is written into a SIP header", path)
 		}

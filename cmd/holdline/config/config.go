@@ -34,6 +34,7 @@ type Config struct {
 	Vigil     Vigil      `yaml:"vigil"`
 	Transfer  Transfer   `yaml:"transfer"`
 	Rescue    Rescue     `yaml:"rescue"`
+	Redials   Redials    `yaml:"redials"`
 	Relay     Relay      `yaml:"relay"`
 	Policy    Policy     `yaml:"policy"`
 	Recording Recording  `yaml:"recording"`
@@ -114,7 +115,6 @@ type Rescue struct {
 	Prompt        string `yaml:"prompt"`         // WAV file; "": the prompt in the binary
 	Text          string `yaml:"text"`           // words for T.140 callers (RFC 4103)
 	DisplayPrefix string `yaml:"display_prefix"` // before the caller's display name at the next taker
-	RedialPrefix  string `yaml:"redial_prefix"`  // the same when a caller who was dropped calls again
 }
 
 // Policy is where the rules come from.
@@ -197,8 +197,8 @@ func Default() Config {
 		Rescue: Rescue{
 			Text:          media.DefaultPromptText,
 			DisplayPrefix: "RESCUED ",
-			RedialPrefix:  "REDIAL ",
 		},
+		Redials:   Redials{Within: Duration(10 * time.Minute), DisplayPrefix: "REDIAL "},
 		Relay:     defaultRelay(),
 		Recording: Recording{Enabled: true, Signalling: true},
 		Retention: Retention{Ordinary: Period(120 * day), Evidential: Period(730 * day)},

@@ -6,6 +6,12 @@ import (
 	"holdline/policy/ledger"
 )
 
+// Redials is what happens when a caller calls again soon.
+type Redials struct {
+	Within        Duration `yaml:"within"`         // of the end of the earlier call; 0: every call is a first one
+	DisplayPrefix string   `yaml:"display_prefix"` // before the name of a caller who was dropped
+}
+
 // Relay is when a call that was taken counts as not passed on.
 type Relay struct {
 	Within   Duration `yaml:"within"`   // from complete intake to the dispatch mark; 0: nobody looks
@@ -25,6 +31,9 @@ func (r Relay) Limits() ledger.Relay {
 
 func (k *checker) relay() {
 	r := k.c.Relay
+	if k.c.Redials.Within != 0 {
+		k.within("redials.within", k.c.Redials.Within, time.Second, time.Hour)
+	}
 	if r.Within != 0 {
 		k.within("relay.within", r.Within, time.Second, 24*time.Hour)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"slices"
 	"sync"
 	"time"
 
@@ -188,15 +189,17 @@ func (f *follower) found(at time.Time, all []policy.Finding) {
 func (f *follower) arrive(now time.Time) {
 	f.present = true
 	count := map[string]int{}
-	for i := len(f.pending) - 1; i >= 0; i-- {
-		one := f.pending[i]
+	var news []policy.Finding
+	for _, one := range slices.Backward(f.pending) {
 		if f.raised[one.ID] || now.Sub(one.at) > stillNews {
 			continue
 		}
-		if count[one.Cause]++; count[one.Cause] > mostAtOnce {
-			continue
+		if count[one.Cause]++; count[one.Cause] <= mostAtOnce {
+			news = append(news, one.Finding)
 		}
-		f.raise(time.Now(), one.Finding)
+	}
+	for _, one := range slices.Backward(news) {
+		f.raise(time.Now(), one)
 	}
 	for cause, n := range count {
 		if n > mostAtOnce {

@@ -158,12 +158,11 @@ func TestWhatWasMissedIsRaised(t *testing.T) {
 	lifetime(t, dir, func(j *recorder.Journal, _ *follower) {
 		write(t, j, recorder.Entry{Time: time.Now(), Call: "last", Kind: "thing"})
 		var ids []string
-		for _, id := range raisedIn(t, j, mostAtOnce+1) {
-			if strings.HasPrefix(id, "found-") {
-				ids = append(ids, id)
-			}
+		for n := mostAtOnce + 1; !slices.Contains(ids, "found-last"); n++ {
+			ids = raisedIn(t, j, n)
 		}
-		if slices.Contains(ids, "found-old") || slices.Contains(ids, "found-new-04") || !slices.Contains(ids, "found-new-05") {
+		ids = slices.DeleteFunc(ids, func(id string) bool { return !strings.HasPrefix(id, "found-") })
+		if len(ids) != mostAtOnce+1 || ids[0] != "found-new-05" || ids[mostAtOnce] != "found-last" {
 			t.Errorf("raised %v", ids)
 		}
 	}, &watcher{kind: "thing"})

@@ -22,7 +22,7 @@ func settings(c *config.Config) sip.Settings {
 		IntakeTrust:   config.Prefixes(c.Intake.Trust),
 		IntakeDTMF:    c.Intake.DTMF,
 		DisplayPrefix: c.Rescue.DisplayPrefix,
-		RedialPrefix:  c.Rescue.RedialPrefix,
+		RedialPrefix:  c.Redials.DisplayPrefix,
 		PersonalData:  c.Log.PersonalData,
 		Supervisors:   supervisors(c),
 	}
@@ -68,7 +68,7 @@ func (n *Node) Reload(next *config.Config) (refused []string, err error) {
 	n.intake.Reload(next.Intake.Sources())
 	n.setLevel(next.Log.Level)
 	n.config.Store(n.config.Load().With(next))
-	n.ledger.Adjust(next.Relay.Limits())
+	n.ledger.Adjust(next.Relay.Limits(), next.Redials.Within.Std())
 	n.reloads.Add(1)
 	n.record("node.reloaded", "", n.startedData(next, refused))
 	n.log.Info("configuration taken over", zap.String("config", next.Digest))
