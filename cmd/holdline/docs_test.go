@@ -79,7 +79,9 @@ func TestCommandsInTheDocs(t *testing.T) {
 	}
 	defer caller.Close()
 	exchange(t, caller, invite(caller, "docs@test"))
-	env := append(os.Environ(), "CONSOLE=http://"+s.console, "CALL=docs@test", "ALERT="+s.firstAlert(), "SUPERVISOR="+ringingPhone(t))
+	exchange(t, caller, invite(caller, "lost@test"))
+	exchange(t, caller, strings.ReplaceAll(invite(caller, "lost@test"), "INVITE", "CANCEL"))
+	env := append(os.Environ(), "CONSOLE=http://"+s.console, "CALL=docs@test", "ALERT="+s.firstAlert(), "SUPERVISOR="+ringingPhone(t), "LOST="+s.owed(t).ID)
 	for _, block := range blocks(t, "../../docs/supervisors.md", "sh") {
 		cmd := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", block)
 		cmd.Env = env

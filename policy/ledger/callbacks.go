@@ -137,6 +137,25 @@ func (l *Ledger) settled(c *call, at time.Time, by string) {
 	}
 }
 
+// resumed closes the items of earlier calls of c's caller that rest on nothing
+// but their length: what they were about has been taken down now, and c has a
+// clock of its own.
+func (l *Ledger) resumed(c *call, at time.Time, by string) {
+	who := l.callers[c.number]
+	if who == nil {
+		return
+	}
+	for _, o := range who.calls {
+		if o == c || o.ended.IsZero() || !o.completed.IsZero() {
+			continue
+		}
+		delete(l.waits, o)
+		if u := l.late[o.id]; u != nil && u.Closed == nil {
+			l.closeLate(u, Closed{At: at, By: by, How: "the caller called again, and intake was completed", Call: c.id})
+		}
+	}
+}
+
 func (l *Ledger) owedTo(number string) *Callback {
 	if who := l.callers[number]; who != nil {
 		return who.owed

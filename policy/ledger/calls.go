@@ -168,6 +168,7 @@ func (l *Ledger) marked(r policy.Record, d markData) {
 	if c.completed.IsZero() && l.o.Complete(c.intake) {
 		c.completed = r.Time
 		l.settled(c, r.Time, d.By)
+		l.resumed(c, r.Time, d.By)
 	}
 	l.looksRelayed(c, r.Time, d.By)
 }

@@ -261,6 +261,13 @@ func TestUnrelayed(t *testing.T) {
 			b.pass(7 * time.Minute)
 			b.write("unrelayed.done", "c", "id", "c", "by", "sue", "note", "sent engine 7 by radio")
 		}, 0, []string{"c taken down 3m0s ago: " + complete, "c taken down 6m0s ago: " + complete}},
+		"no incident, but the caller calls again": {func(b *book) {
+			b.pass(4 * time.Minute)
+			b.ends("c", "caller")
+			b.taken("d", "5045550100", "pos-2", "bob")
+			b.asked("d")
+			b.mark("d", policy.Dispatched, "true")
+		}, 0, []string{"c answered 3m0s ago: answered, and no incident since"}},
 		"complete after the alert for no incident": {func(b *book) {
 			b.pass(4 * time.Minute)
 			b.asked("c")
