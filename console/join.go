@@ -73,6 +73,9 @@ func (c *Console) patchJoin(w http.ResponseWriter, r *http.Request) {
 // deleteJoin ends a supervisor's part.
 func (c *Console) deleteJoin(w http.ResponseWriter, r *http.Request) {
 	by, _ := author(r, nil)
+	if name := strings.TrimSpace(r.URL.Query().Get("by")); name != "" && utf8.RuneCountInString(name) <= maxWord {
+		by = name
+	}
 	c.commanded(w, r, http.StatusOK, func(ctx context.Context, id string) (any, error) {
 		return c.o.Calls.Leave(ctx, id, r.PathValue("join"), by)
 	})

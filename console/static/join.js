@@ -52,7 +52,7 @@ export async function join(call, mode = "listen", options = {}) {
     audio: options.microphone || { echoCancellation: true, noiseSuppression: true, channelCount: 1 },
   });
   const peer = new RTCPeerConnection();
-  const part = { call, mode, peer, microphone, audio: options.audio || new Audio(), ended: false };
+  const part = { call, mode, by: options.by, peer, microphone, audio: options.audio || new Audio(), ended: false };
   const end = (why) => {
     if (part.ended) return;
     part.ended = true;
@@ -95,7 +95,7 @@ export async function join(call, mode = "listen", options = {}) {
 export async function switchMode(part, mode) {
   const [track] = part.microphone.getAudioTracks();
   if (mode === "listen") track.enabled = false; // off before anything else
-  const answer = await send("PATCH", api(part.call, `/join/${encodeURIComponent(part.id)}`), { mode });
+  const answer = await send("PATCH", api(part.call, `/join/${encodeURIComponent(part.id)}`), { mode, by: part.by });
   track.enabled = answer.mode !== "listen";
   part.mode = answer.mode;
   return part;
@@ -103,7 +103,7 @@ export async function switchMode(part, mode) {
 
 // takeOver makes this supervisor the taker; whoever had the caller is let go.
 export async function takeOver(part) {
-  const answer = await send("POST", api(part.call, "/takeover"), { join: part.id });
+  const answer = await send("POST", api(part.call, "/takeover"), { join: part.id, by: part.by });
   part.microphone.getAudioTracks()[0].enabled = true;
   part.mode = "taker";
   return answer;
@@ -113,7 +113,8 @@ export async function takeOver(part) {
 // goes to the fallback queue unless policy lets the call end.
 export async function leave(part) {
   try {
-    await fetch(api(part.call, `/join/${encodeURIComponent(part.id)}`), { method: "DELETE", keepalive: true });
+    const by = part.by ? `?by=${encodeURIComponent(part.by)}` : "";
+    await fetch(api(part.call, `/join/${encodeURIComponent(part.id)}${by}`), { method: "DELETE", keepalive: true });
   } finally {
     part.end("left");
   }
