@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"math"
 	"net"
@@ -36,6 +37,8 @@ type studio struct {
 	node *node.Node
 	sip  string
 	base string
+
+	voices []float64 // the tones that are told apart
 }
 
 func newStudio(t *testing.T, change ...func(*config.Config)) *studio {
@@ -45,7 +48,7 @@ func newStudio(t *testing.T, change ...func(*config.Config)) *studio {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), slow)
 	t.Cleanup(cancel)
-	s := &studio{t: t, ctx: ctx}
+	s := &studio{t: t, ctx: ctx, voices: []float64{callerTone, takerTone, supervisorTone}}
 	c := config.Default()
 	loopback := netip.MustParseAddrPort("127.0.0.1:0")
 	c.Node, c.Data = "studio", t.TempDir()
@@ -154,7 +157,7 @@ func (s *studio) hears(who string, c *phone.Call, want ...float64) {
 			return false
 		}
 		last = last[len(last)-frames:]
-		got = tones(slices.Concat(last...))
+		got = tones(slices.Concat(last...), s.voices)
 		return slices.Equal(got, want)
 	})
 	if err != nil {
@@ -175,11 +178,11 @@ func decoded(p phone.RTPPacket) []int16 {
 	return out
 }
 
-// tones are those of the three voices that are in the samples: Goertzel, at an
+// tones are those of the voices that are in the samples: Goertzel, at an
 // amplitude of 1,000 or more.
-func tones(samples []int16) []float64 {
+func tones(samples []int16, voices []float64) []float64 {
 	var out []float64
-	for _, f := range []float64{callerTone, takerTone, supervisorTone} {
+	for _, f := range voices {
 		w := 2 * math.Cos(2*math.Pi*f/8000)
 		var a, b float64
 		for _, x := range samples {
@@ -285,6 +288,38 @@ func TestSupervisorDialsInAndIsHeard(t *testing.T) {
 		t.Fatalf("the caller's call ended: %+v", e)
 	}
 	s.continuous("the caller", call)
+}
+
+// A stock phone as the supervisor's: baresip answers by itself and hums.
+func TestSupervisorWithBaresip(t *testing.T) {
+	t.Parallel()
+	need(t, "baresip")
+	var pos *phone.Phone
+	s := newStudio(t, func(c *config.Config) {
+		pos = newPhone(t, "pos-1")
+		c.Positions = []config.Position{{ID: "pos-1", URI: pos.URI(), Calls: 1}}
+		c.Media.NAT = c.SIP.Trust // see anyAddress
+	})
+	const hum = 440
+	s.voices = []float64{hum, takerTone}
+	free := freePorts(t)
+	baresip(t, "chief", free.pos1, free.pos2)
+	listensUDP(t, free.pos1)
+	call, taken := s.calls(newPhone(t, "caller"), pos)
+
+	var part struct{ ID string }
+	s.api("POST", s.call(call, "/join"), map[string]string{"mode": "barge", "target": fmt.Sprintf("sip:chief@127.0.0.1:%d", free.pos1)}, &part, 201)
+	s.hears("the caller", call, hum, takerTone)
+	s.api("PATCH", s.call(call, "/join/"+part.ID), map[string]string{"mode": "listen"}, nil, 200)
+	s.hears("the caller", call, takerTone)
+	s.api("POST", s.call(call, "/takeover"), map[string]string{"join": part.ID}, nil, 200)
+	s.hears("the caller", call, hum)
+	if _, err := taken.WaitEnd(s.ctx); err != nil {
+		t.Fatal(err)
+	}
+	s.continuous("the caller", call)
+	s.api("DELETE", s.call(call, "/join/"+part.ID), nil, nil, 200)
+	s.hears("the caller", call) // the prompt
 }
 
 // newPhone is a phone whose address a configuration needs.
