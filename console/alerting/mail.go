@@ -40,7 +40,13 @@ func (s Mail) Send(ctx context.Context, m Message) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	client, err := s.client()
+	var open []net.Conn
+	defer func() { // the library leaves one open that failed before the mail
+		for _, c := range open {
+			_ = c.Close()
+		}
+	}()
+	client, err := s.client(func(c net.Conn) { open = append(open, c) })
 	if err != nil {
 		return "", err
 	}
@@ -82,7 +88,7 @@ func (s Mail) message(m Message) (*mail.Msg, error) {
 	return msg, nil
 }
 
-func (s Mail) client() (*mail.Client, error) {
+func (s Mail) client(opened func(net.Conn)) (*mail.Client, error) {
 	host, port, err := net.SplitHostPort(s.Server)
 	if err != nil {
 		return nil, err
@@ -93,9 +99,20 @@ func (s Mail) client() (*mail.Client, error) {
 	}
 	policy := map[string]mail.TLSPolicy{MailStartTLS: mail.TLSMandatory, MailTLS: mail.NoTLS, MailPlain: mail.NoTLS}
 	options := []mail.Option{mail.WithPort(number), mail.WithTLSPolicy(policy[s.Security])}
-	if s.Security == MailTLS {
-		options = append(options, mail.WithSSL())
-	}
+	options = append(options, mail.WithDialContextFunc(func(ctx context.Context, network, address string) (net.Conn, error) {
+		c, err := (&net.Dialer{}).DialContext(ctx, network, address)
+		if err == nil && s.Security == MailTLS {
+			config := &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12}
+			if s.TLS != nil {
+				config = s.TLS
+			}
+			c = tls.Client(c, config)
+		}
+		if err == nil {
+			opened(c)
+		}
+		return c, err
+	}))
 	if s.Hello != "" {
 		options = append(options, mail.WithHELO(s.Hello))
 	}
