@@ -252,7 +252,7 @@ func (n *Node) openConsole(c *config.Config) error {
 			Intake:  n.intake.Stats,
 			Reloads: func() (uint64, uint64) { return n.reloads.Load(), n.refused.Load() },
 		},
-		Channels: Channels(c, n.guard, nil), Escalation: escalation(c), URL: c.Alerts.URL,
+		Channels: Channels(c, n.guard, summoner{n.guard, n.journal}), Escalation: escalation(c), URL: c.Alerts.URL,
 		Hosts: []string{hostName()}, Version: n.version, Node: n.name, Log: n.log.Named("console"),
 		Listen: func() (net.Listener, error) {
 			var l net.ListenConfig

@@ -46,7 +46,9 @@ func settings(c *config.Config) sip.Settings {
 
 // vigil is what of takers who are not there is borne for how long.
 func vigil(v config.Vigil) sip.Vigil {
-	patience := func(p config.Patience) sip.Patience { return sip.Patience{Alert: p.Alert.Std(), Rescue: p.Rescue.Std()} }
+	patience := func(p config.Patience) sip.Patience {
+		return sip.Patience{Alert: p.Alert.Std(), Rescue: p.Rescue.Std()}
+	}
 	return sip.Vigil{
 		Held: patience(v.Held), Parked: patience(v.Parked), DeadAir: patience(v.DeadAir),
 		NoMedia: patience(v.NoMedia), Vanished: patience(v.Vanished), ForeignMedia: patience(v.ForeignMedia),
@@ -64,7 +66,7 @@ func (n *Node) Reload(next *config.Config) (refused []string, err error) {
 		n.ReloadFailed(err)
 		return nil, err
 	}
-	n.console.Configure(Channels(next, n.guard, nil), escalation(next))
+	n.console.Configure(Channels(next, n.guard, summoner{n.guard, n.journal}), escalation(next))
 	n.intake.Reload(next.Intake.Sources())
 	n.setLevel(next.Log.Level)
 	n.config.Store(n.config.Load().With(next))
