@@ -118,7 +118,7 @@ func (l *loop) changePeer(call *session, peer *leg) {
 		l.enter(call, old.attends)
 	}
 	if r := call.room; r != nil {
-		r.said[forTaker].foreign = ""
+		r.said[forTaker].foreign, r.said[forTaker].odd = "", 0
 		r.side[forTaker] = side{passed: l.now}
 		if c := &r.side[forCaller]; !c.own {
 			c.passed = l.now

@@ -224,3 +224,32 @@ func BenchmarkPacket(b *testing.B) {
 		})
 	}
 }
+
+// FuzzText brings text packets of one side into the formats of another.
+func FuzzText(f *testing.F) {
+	head := redHeader(106, 300, 2)
+	f.Add(append(append([]byte{0x80, 105, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3}, head[:]...), 106, 'a', 'b', 'c'))
+	f.Add([]byte{0xb0, 105, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 0, 106, 'x', 2, 2})
+	red, inner := Codec{PT: 105, Name: nameRED, Rate: textRate, Channels: 1}, Codec{PT: 106, Name: nameT140, Rate: textRate, Channels: 1}
+	plain := Codec{PT: 98, Name: nameT140, Rate: textRate, Channels: 1}
+	other := Codec{PT: 99, Name: nameRED, Rate: textRate, Channels: 1}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		for _, to := range [][]Codec{{plain}, {other, plain}, {other}, nil} {
+			own := append([]byte(nil), b...)
+			var h header
+			if !parseRTP(own, &h) {
+				return
+			}
+			if out := h.fit(own, []Codec{red, inner}, to); out != nil {
+				h.write(out)
+				var again header
+				if !parseRTP(out, &again) || again.end > len(out) {
+					t.Fatalf("%x became %x", b, out)
+				}
+				if _, ok := find(to, again.pt); !ok {
+					t.Fatalf("payload type %d is not one of theirs", again.pt)
+				}
+			}
+		}
+	})
+}

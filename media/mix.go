@@ -46,6 +46,23 @@ type party struct {
 	voice   voice
 	read    reader
 	foreign string // the format in use, if it cannot be mixed
+	odd     int    // how many packets more were of such a format than not, lately
+}
+
+// convinced is how many packets of another format make a change of formats.
+const convinced = 10
+
+// known notes a packet that can be mixed, and strange one that cannot; both
+// report whether the format in use has changed with it. A packet of another
+// format now and then is no change.
+func (p *party) known() bool {
+	p.odd = max(p.odd-1, 0)
+	return p.odd == 0 && p.foreign != ""
+}
+
+func (p *party) strange() bool {
+	p.odd = min(p.odd+1, convinced)
+	return p.odd == convinced && p.foreign == ""
 }
 
 // side is what one party hears: where supervisors are mixed in.
@@ -106,13 +123,13 @@ func (l *loop) overhear(r *room, side int, s *stream, b []byte, h *header) {
 	p := &r.said[side]
 	table := l.linear(s, h.pt)
 	if table == nil {
-		if p.foreign == "" {
+		if p.strange() {
 			p.foreign = s.formatName(h.pt)
 			r.judge(l)
 		}
 		return
 	}
-	if p.foreign != "" {
+	if p.known() {
 		p.foreign = ""
 		r.judge(l)
 	}

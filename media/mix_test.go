@@ -393,6 +393,32 @@ func TestSupervisorsServeACallerWhoWaitsAlone(t *testing.T) {
 	})
 }
 
+// A supervisor who has spoken to a waiting caller takes the call: the prompt
+// does not come back for a moment.
+func TestASupervisorTakesACallerWhoWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := newStudio(t, pcma, pcmu)
+		one, id := st.supervisor("192.0.2.10:6000", 1129, pcmu)
+		sing(t, 200*time.Millisecond, st.caller, st.taker)
+		st.s.Prompt()
+		st.s.Attend(id, Barge)
+		sing(t, time.Second, st.caller, one)
+		heard := st.caller.take()
+		st.s.Bridge(id)
+		time.Sleep(100 * time.Millisecond) // the phone's packets are late just now
+		hold := st.caller.take()
+		same(t, "packets until the first", len(hold), 5)
+		for _, a := range hold {
+			same(t, "silence", a.rtp(t).Payload, bytes.Repeat([]byte{silenceALaw}, 160))
+		}
+		sing(t, time.Second, st.caller, one)
+		after := st.caller.take()
+		continuous(t, append(append(heard, hold...), after...))
+		hears(t, "the caller", after[5:], st.all, one)
+		hears(t, "the supervisor", one.take()[45:], st.all, st.caller)
+	})
+}
+
 // power is the mean square of a sound, tonesOnly what is left of it of some
 // notes.
 func power(x []float64) (p float64) {

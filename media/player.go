@@ -24,6 +24,7 @@ type player struct {
 	told   bool          // the call knows that the caller hears the prompt
 	quiet  bool          // the call knows that the caller is on hold
 	until  time.Duration // 0, or when it ends: somebody has answered
+	mute   bool          // silence is played: a supervisor who has spoken takes over
 
 	pt     uint8
 	cycle  []byte // G.711 of one repetition, whole frames
@@ -169,6 +170,9 @@ func (l *loop) frame(p *player, h *header, slot time.Duration) []byte {
 	h.write(b)
 	copy(b[rtpHeaderSize:], p.cycle[p.offset:p.offset+frameSamples])
 	p.offset = (p.offset + frameSamples) % len(p.cycle)
+	if p.mute {
+		fillSilence(b[rtpHeaderSize:], p.stream.pcma.has(p.pt))
+	}
 	if r := p.stream.leg.sess.room; r != nil {
 		l.overPrompt(r, p, b, h)
 	}

@@ -36,6 +36,7 @@ func (l *loop) bridge(call *session, lg *leg) {
 // stream that the caller hears.
 func (l *loop) switchTo(call *session, m mode, peer *leg) {
 	call.mode = m
+	spoken := call.room != nil && call.room.spoken
 	l.changePeer(call, peer)
 	if call.caller == nil {
 		return
@@ -43,7 +44,7 @@ func (l *loop) switchTo(call *session, m mode, peer *leg) {
 	for _, c := range call.caller.streams {
 		c.ear.leave()
 		if p := c.player; p != nil && p.text == nil && peer.stream(c.index) != nil {
-			p.until = l.now + holdOver // the caller is not left in silence until the first packet
+			p.until, p.mute = l.now+holdOver, spoken // the caller is not left in silence until the first packet
 		} else {
 			l.quiet(c)
 		}
