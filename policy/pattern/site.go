@@ -1,0 +1,178 @@
+package pattern
+
+import (
+	"maps"
+	"math"
+	"slices"
+	"time"
+)
+
+// tally counts trials and hits. What is long ago counts less, so that both may
+// be fractions.
+type tally struct{ n, hits float64 }
+
+func (t *tally) add(hit bool) {
+	t.n++
+	if hit {
+		t.hits++
+	}
+}
+
+func (t *tally) plus(u tally) { t.n += u.n; t.hits += u.hits }
+
+func (t tally) times(f float64) tally { return tally{t.n * f, t.hits * f} }
+
+// A week is cut into shifts, so that night is compared with night and Sunday
+// with Sunday: six of four hours for working days and six for the weekend.
+const shifts = 12
+
+func (b *Bank) shift(at time.Time) int {
+	at = at.In(b.o.Zone)
+	s := at.Hour() / 4
+	if d := at.Weekday(); d == time.Saturday || d == time.Sunday {
+		s += shifts / 2
+	}
+	return s
+}
+
+// site is what is known of a signal at this centre.
+type site struct {
+	design
+	seen    int             // trials since the beginning
+	takers  int             // who had any
+	shift   [shifts]float64 // how the rate of a shift compares with that of the week
+	hours   map[int64]tally // of everybody, by hour since 1970, as far back as memory
+	allowed float64         // false alarms a month
+}
+
+// How the past is remembered.
+const (
+	memory    = 30 // days after which a trial counts half in what is usual
+	window    = 31 // days for which hours are kept
+	priorSize = 500.0
+)
+
+// learn makes the charts anew from all days that are over. Within a day they
+// stay, so that it does not matter in which order the calls of different takers
+// come.
+func (b *Bank) learn() {
+	names := slices.Sorted(maps.Keys(b.agents))
+	for signal := range b.sites {
+		b.sites[signal].learn(Signal(signal), b, names)
+	}
+}
+
+func (s *site) learn(signal Signal, b *Bank, names []string) {
+	known := facts()[signal]
+	takers := make([]tally, 0, len(names))
+	var all tally
+	var byShift [shifts]tally
+	for _, name := range names {
+		chart := &b.agents[name].charts[signal]
+		var sum tally
+		for k, t := range chart.past {
+			sum.plus(t)
+			byShift[k].plus(t)
+		}
+		if sum.n < 1 {
+			continue
+		}
+		all.plus(sum)
+		if chart.alarmed(b.today) {
+			continue // somebody with a finding does not teach what is usual
+		}
+		takers = append(takers, sum)
+	}
+	s.takers = len(takers)
+	takers = withoutWorst(takers)
+	mean, spread := usual(takers, known)
+	for k, t := range byShift {
+		rate := overall(all, mean)
+		s.shift[k] = min(max((t.hits+2)/(t.n+2/rate)/rate, 0.25), 4)
+	}
+	perMonth := all.n / b.weight * 365.25 / 12
+	if !b.warm(s) || all.n == 0 {
+		s.design = design{mean: mean, spread: spread, perMonth: perMonth}
+		return
+	}
+	if s.ready && near(mean, s.mean) && near(spread, s.spread) && near(perMonth, s.perMonth) {
+		return
+	}
+	s.design = newDesign(mean, spread, perMonth, s.allowed)
+}
+
+func overall(all tally, mean float64) float64 {
+	return (all.hits + priorSize*mean) / (all.n + priorSize)
+}
+
+func near(a, b float64) bool { return math.Abs(a-b) <= 0.05*b }
+
+// withoutWorst leaves out the takers with the most hits beyond their share, one
+// in thirty and at least one of four, so that a wrongdoer does not teach the
+// site that their habit is usual.
+func withoutWorst(takers []tally) []tally {
+	if len(takers) < 4 {
+		return takers
+	}
+	var all tally
+	for _, t := range takers {
+		all.plus(t)
+	}
+	rate := (all.hits + 1) / (all.n + 2)
+	excess := func(t tally) float64 { return (t.hits - t.n*rate) / math.Sqrt(t.n*rate*(1-rate)) }
+	slices.SortStableFunc(takers, func(x, y tally) int {
+		switch ex, ey := excess(x), excess(y); {
+		case ex < ey:
+			return -1
+		case ex > ey:
+			return 1
+		default:
+			return 0
+		}
+	})
+	return takers[:len(takers)-(len(takers)+29)/30]
+}
+
+// usual is the mean of honest takers' rates and how they spread around it, by
+// the method of moments; what was assumed of the signal has the weight of
+// priorSize calls of ten takers.
+func usual(takers []tally, known about) (mean, spread float64) {
+	all := tally{}
+	squares := 0.0
+	for _, t := range takers {
+		all.plus(t)
+		squares += t.n * t.n
+	}
+	mean = (all.hits + known.prior*priorSize) / (all.n + priorSize)
+	spread = known.spread
+	if n := float64(len(takers)); n > 1 && all.hits > 0 {
+		rate, between := all.hits/all.n, 0.0
+		for _, t := range takers {
+			d := t.hits/t.n - rate
+			between += t.n * d * d
+		}
+		variance := (between - (n-1)*rate*(1-rate)) / (all.n - squares/all.n)
+		seen := max(variance, 0) / (rate * rate)
+		spread = math.Sqrt((n*seen + 10*known.spread*known.spread) / (n + 10))
+	}
+	return mean, min(max(spread, known.least), 1.2)
+}
+
+// peers says how the rate of everybody else, in the hours in which h was
+// counted, compares with what is usual: above one when these hours were bad for
+// all. Their few calls are evened out by two hits' worth of what is usual.
+func (s *site) peers(own []hour, times float64) float64 {
+	usual := s.mean * times
+	var expected, n float64
+	for _, h := range own {
+		others := s.hours[h.at]
+		others.n -= h.all.n
+		others.hits -= h.all.hits
+		expected += h.n * (others.hits + 2) / (others.n + 2/usual)
+		n += h.n
+	}
+	if n == 0 {
+		return 1
+	}
+	return expected / n / usual
+}
