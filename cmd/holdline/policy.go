@@ -13,6 +13,8 @@ type policyCmd struct {
 	Show    policyShowCmd    `cmd:"" help:"Print the policy that serves, as a file."`
 	Explain policyExplainCmd `cmd:"" help:"Say which rule decided about the releases of a past call, and what each condition saw."`
 	Replay  policyReplayCmd  `cmd:"" help:"Judge the releases in a journal by another policy and print every verdict that would change."`
+
+	Simulate policySimulateCmd `cmd:"" help:"Try the policy and the detectors on a centre that never was: calls until an alarm, and false alarms."`
 }
 
 // policyShowCmd prints a policy.

@@ -15,17 +15,16 @@ type chart struct {
 	n     int       // trials since then
 	hits  int
 	calls []string // the calls of the latest of these hits
-	run   []hour   // the trials since then by the hour
+	run   []hour   // the hours since then
 	now   hour     // all of the taker's trials in the newest hour
 	last  time.Time
 	alarm time.Time // of the latest finding
 	like  bool      // over the threshold, but so is everybody in these hours
 }
 
-// hour is what a taker did in an hour since the chart left zero, and in all of it.
+// hour is all that a taker did in an hour.
 type hour struct {
 	at  int64 // hours since 1970
-	n   float64
 	all tally
 }
 
@@ -106,9 +105,7 @@ func (c *chart) step(s *site, k int, t trial, h int64) bool {
 	if last := len(c.run) - 1; last < 0 || c.run[last].at != h {
 		c.run = append(c.run, hour{at: h})
 	}
-	latest := &c.run[len(c.run)-1]
-	latest.n++
-	latest.all = c.now.all
+	c.run[len(c.run)-1].all = c.now.all
 	return t.hit && c.value >= s.threshold
 }
 

@@ -142,22 +142,43 @@ func honest(mean, spread float64) (rates, weights []float64) {
 //
 //	E(i) = 1 + p E(i+jump) + (1-p) E(i-1),  E(i) = 0 from height on,  E(-1) = E(0)
 //
-// are eliminated from the top: each E(i) as a + b E(i-1).
+// are eliminated from the top: each E(i) becomes a line in E(i-1), and E(i+jump)
+// the jump lines after E(i) in a row. These are put together by blocks of jump,
+// so that a step costs the same for any jump: what is left of the block that
+// i+1 is in, and then how far i+jump reaches into the block above.
 func runLength(p float64, jump, height int) float64 {
-	a, b := make([]float64, height), make([]float64, height)
-	for i := height - 1; i >= 0; i-- {
-		above, slope := 0.0, 0.0 // E(i+jump) as above + slope E(i)
+	lines, reach, rest := make([]line, height), make([]line, jump), line{slope: 1}
+	for i := height - 1; ; i-- {
+		switch {
+		case i+1 == height:
+		case (i+2)%jump == 0: // i+1 is the top of its block
+			rest = lines[i+1]
+			for k, through := 0, (line{slope: 1}); k < jump && i+2+k < height; k++ {
+				through = through.then(lines[i+2+k])
+				reach[k] = through
+			}
+		default:
+			rest = lines[i+1].then(rest)
+		}
+		var above line // zero: i+jump is over the height
 		if i+jump < height {
-			slope = 1
-			for k := i + 1; k <= i+jump; k++ {
-				above, slope = a[k]+b[k]*above, b[k]*slope
+			above = rest
+			if k := (i + jump) % jump; (i+1)%jump != 0 {
+				above = rest.then(reach[k])
 			}
 		}
 		if i == 0 {
-			return (1 + p*above) / (p * (1 - slope))
+			return (1 + p*above.at) / (p * (1 - above.slope))
 		}
-		rest := 1 - p*slope
-		a[i], b[i] = (1+p*above)/rest, (1-p)/rest
+		part := 1 - p*above.slope
+		lines[i] = line{(1 + p*above.at) / part, (1 - p) / part}
 	}
-	return math.Inf(1)
+}
+
+// line is at + slope x.
+type line struct{ at, slope float64 }
+
+// then is the line that comes of l and of next after it.
+func (l line) then(next line) line {
+	return line{next.at + next.slope*l.at, next.slope * l.slope}
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"holdline/policy"
+	"holdline/policy/ledger"
 )
 
 // What is what an Event tells of.
@@ -18,7 +19,8 @@ const (
 	Failed                   // an offer led to nobody
 	Released                 // policy has judged that a taker left
 	Marked                   // something was established
-	Silent                   // silence on the line while a taker had the caller
+	Silent                   // a taker was on the line and not there: silence, hold, noise
+	Astray                   // a taker tried to transfer a caller to where nobody takes them
 	Ended                    // the caller's leg is over
 	Surge                    // surge mode went on or off
 )
@@ -33,14 +35,13 @@ type Event struct {
 	Position string
 
 	Kind      policy.CallKind // Offered
-	From      string          // Offered: the caller's address
-	Incident  string          // Offered: the incident it was said to belong to
+	Caller    string          // Offered: the caller's number, "" when callers cannot be told apart
 	Refused   bool            // Failed: the position declined or let it ring out
 	Field     policy.Field    // Marked
 	By        string          // Marked: who said so; Ended: which side
 	Verdict   policy.Decision // Released
 	Transfer  string          // Released: what became of the taker's transfer, "" when there was none
-	Technical bool            // Released, Silent: a failure, not a person
+	Technical bool            // Released: a failure, or perhaps one, and not surely a person
 	Surge     bool            // Surge: on; Released: it was on
 }
 
@@ -78,15 +79,19 @@ func (b *Bank) read(r policy.Record) (Event, bool) {
 	e.Leg, e.Agent, e.Position = d.Leg, d.Agent, d.Position
 	switch e.What {
 	case Offered:
-		e.Kind, e.From, e.Incident = d.Kind, d.From, d.IncidentID
+		e.Kind, e.Caller = d.Kind, ledger.NumberOf(d.From, d.Asserted)
+	case Answered:
+		if d.Seated != "" {
+			e.Agent = d.Seated
+		}
 	case Failed:
-		e.Refused = refused(d.Code, d.Reason)
+		e.Refused = refused(&d)
 	case Released:
-		b.judged(&e, &d)
+		return e, b.judged(&e, &d)
 	case Marked:
 		e.Field, e.By = d.Field, d.By
 	case Silent:
-		return e, silence(d.Cause)
+		return e, alerted(&e, &d)
 	case Ended:
 		e.By = d.By
 	default:
@@ -96,22 +101,25 @@ func (b *Bank) read(r policy.Record) (Event, bool) {
 
 // data is what of a record's data is used, of every kind at once.
 type data struct {
-	Leg        string          `json:"leg"`
-	Agent      string          `json:"agent"`
-	Position   string          `json:"position"`
-	Kind       policy.CallKind `json:"kind"`
-	From       string          `json:"from"`
-	IncidentID string          `json:"incidentId"`
-	Code       int             `json:"code"`
-	Reason     string          `json:"reason"`
-	Field      policy.Field    `json:"field"`
-	By         string          `json:"by"`
-	Decision   policy.Decision `json:"decision"`
-	Cause      string          `json:"cause"`
+	Leg      string          `json:"leg"`
+	Agent    string          `json:"agent"`
+	Position string          `json:"position"`
+	Kind     policy.CallKind `json:"kind"`
+	From     string          `json:"from"`
+	Asserted string          `json:"asserted"`
+	Seated   string          `json:"agentSeated"`
+	Code     int             `json:"code"`
+	Reason   string          `json:"reason"`
+	Class    string          `json:"class"`
+	Field    policy.Field    `json:"field"`
+	By       string          `json:"by"`
+	Decision policy.Decision `json:"decision"`
+	Cause    string          `json:"cause"`
 }
 
 // asking is a release.requested whose verdict has not come yet.
 type asking struct {
+	how       policy.Release
 	technical bool
 	surge     bool
 	transfer  string
@@ -121,15 +129,16 @@ type asking struct {
 // repeat.
 func (b *Bank) requested(r policy.Record) {
 	var d struct {
-		Leg   string        `json:"leg"`
-		How   string        `json:"how"`
-		Facts *policy.Facts `json:"facts"`
+		Leg   string         `json:"leg"`
+		How   policy.Release `json:"how"`
+		Class string         `json:"class"`
+		Facts *policy.Facts  `json:"facts"`
 	}
 	c := b.calls[r.Call]
 	if c == nil || json.Unmarshal(r.Data, &d) != nil {
 		return
 	}
-	ask := asking{technical: technical(d.How)}
+	ask := asking{how: d.How, technical: !deed(d.Class, d.How)}
 	if d.Facts != nil {
 		ask.surge, ask.transfer = d.Facts.Surge, d.Facts.Transfer
 	}
@@ -139,81 +148,80 @@ func (b *Bank) requested(r policy.Record) {
 	c.asking[d.Leg] = ask
 }
 
-func (b *Bank) judged(e *Event, d *data) {
-	e.Verdict = d.Decision
+// judged completes a verdict by what was asked. A taker who is still on the
+// line has not left: they are silent.
+func (b *Bank) judged(e *Event, d *data) bool {
 	c := b.calls[e.Call]
 	if c == nil {
-		return
+		return false
 	}
 	ask, ok := c.asking[d.Leg]
 	delete(c.asking, d.Leg)
-	e.Technical, e.Surge, e.Transfer = !ok || ask.technical, ask.surge, ask.transfer
+	if ok && connected(ask.how) {
+		e.What = Silent
+		return silence(string(ask.how)) && !ask.technical
+	}
+	e.Verdict, e.Technical, e.Surge, e.Transfer = d.Decision, !ok || ask.technical, ask.surge, ask.transfer
+	return true
 }
 
-// technical tells whether a taker was lost and did not leave: only a BYE is
-// somebody's deed without doubt.
-func technical(how string) bool { return how != string(policy.ReleaseBye) }
+// alerted tells what an alert says of a taker, if it does.
+func alerted(e *Event, d *data) bool {
+	if d.Class != "" && d.Class != operator {
+		return false
+	}
+	if strings.HasPrefix(d.Cause, "transfer-") {
+		e.What = Astray
+		return true
+	}
+	return silence(d.Cause)
+}
+
+// operator is the class of what a taker did, and not a phone or the network.
+const operator = "operator"
+
+// deed tells whether a release was somebody's deed without doubt. What may have
+// been a failure is not counted against anybody.
+func deed(class string, how policy.Release) bool {
+	switch class {
+	case operator:
+		return true
+	case "":
+		return how == policy.ReleaseBye || silence(string(how))
+	default:
+		return false
+	}
+}
 
 // refused tells a position that declined, said it was busy or away, sent the
 // caller elsewhere or let it ring from one that is out of the network's reach
 // or broken. Calls are offered to desks that are free, so that busy is a word
 // of the person or of the phone; how often phones say it is in the peers' rate.
-func refused(code int, reason string) bool {
-	switch code {
-	case 480, 486, 600, 603, 607:
+func refused(d *data) bool {
+	switch {
+	case d.Class != "" && d.Class != operator && d.Code != 480:
+		return false
+	case d.Code == 0:
+		return strings.HasPrefix(d.Reason, "rang out")
+	case d.Code >= 300 && d.Code < 400:
 		return true
-	case 0:
-		return strings.HasPrefix(reason, "rang out")
 	default:
-		return code >= 300 && code < 400
+		return d.Code == 480 || d.Code == 486 || d.Code == 600 || d.Code == 603 || d.Code == 607
 	}
 }
 
-// silence tells which alerts say that a taker left a caller in silence.
-func silence(cause string) bool {
-	switch cause {
-	case "dead-air", "hold", "muted":
+// silence tells by which names somebody is on the line and not there.
+func silence(how string) bool {
+	switch how {
+	case "dead-air", "held", "parked", "noise":
 		return true
 	default:
 		return false
 	}
 }
 
-// number is the caller's number, or address, without what differs from call to
-// call; "" for callers who cannot be told from others.
-func number(from string) string {
-	uri := from
-	if i := strings.IndexByte(uri, '<'); i >= 0 {
-		uri = uri[i+1:]
-	}
-	uri = strings.ToLower(strings.Trim(uri, " \""))
-	for _, scheme := range []string{"sip:", "sips:", "tel:"} {
-		uri = strings.TrimPrefix(uri, scheme)
-	}
-	if i := strings.IndexAny(uri, ">;?"); i >= 0 {
-		uri = uri[:i]
-	}
-	user, host, found := strings.Cut(uri, "@")
-	if !found {
-		user = uri
-	}
-	if user == "" || user == "anonymous" || strings.HasSuffix(host, ".invalid") {
-		return ""
-	}
-	digits := strings.Map(func(r rune) rune {
-		if r >= '0' && r <= '9' {
-			return r
-		}
-		if strings.ContainsRune("+-. ()", r) {
-			return -1
-		}
-		return 'x'
-	}, user)
-	if len(digits) < 7 || strings.ContainsRune(digits, 'x') {
-		return uri // a name, or a number that means something only at its host
-	}
-	if len(digits) == 11 && digits[0] == '1' {
-		digits = digits[1:] // North America, with and without the country code
-	}
-	return digits
+// connected tells whether a taker who leaves in this way is still on the line
+// and may come back.
+func connected(how policy.Release) bool {
+	return silence(string(how)) || how == "no-media" || how == "vanished" || how == "foreign-media"
 }

@@ -55,9 +55,20 @@ const patience = 6
 
 // Observe takes the next event. Apply is the same for records.
 func (b *Bank) Observe(e Event) []policy.Finding {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.proceed(e.Time)
+	return b.observe(e)
+}
+
+// proceed counts what has not come to light until now, and begins a new day.
+func (b *Bank) proceed(now time.Time) {
 	b.found = nil
-	b.expire(e.Time)
-	b.newDay(e.Time)
+	b.expire(now)
+	b.newDay(now)
+}
+
+func (b *Bank) observe(e Event) []policy.Finding {
 	if e.What == Surge {
 		b.surge(e.Surge)
 		return b.found
@@ -83,6 +94,10 @@ func (b *Bank) Observe(e Event) []policy.Finding {
 		if s := c.stint(e.Leg, e.Agent); s != nil {
 			s.dead = true
 		}
+	case Astray:
+		if s := c.stint(e.Leg, e.Agent); s != nil {
+			b.count(s, Transfers, true, e.Time)
+		}
 	case Ended:
 		b.ended(c, e)
 	default:
@@ -103,12 +118,14 @@ func (b *Bank) surge(on bool) {
 // newCall begins to follow a call. When the caller was left, or gave up, a
 // moment ago, it is a redial.
 func (b *Bank) newCall(e Event) *call {
-	c := &call{id: e.Call, exempt: b.inSurge || e.Kind == policy.Admin || e.Kind == policy.Test}
+	c := &call{id: e.Call, exempt: b.inSurge || e.Kind != policy.Emergency}
 	b.calls[e.Call] = c
 	if c.exempt {
 		return c
 	}
-	c.from = number(e.From)
+	if c.from = e.Caller; c.from == "" {
+		return c
+	}
 	for _, s := range b.left[c.from] {
 		if s.call.exempt {
 			continue

@@ -11,6 +11,7 @@ package pattern
 import (
 	"fmt"
 	"math"
+	"sync"
 	"time"
 
 	"holdline/policy"
@@ -62,8 +63,10 @@ func (o Options) complete() Options {
 	return o
 }
 
-// Bank is the charts of every taker. One goroutine uses it at a time.
+// Bank is the charts of every taker. Its methods may be called from any
+// goroutine.
 type Bank struct {
+	mu      sync.Mutex
 	o       Options
 	calls   map[string]*call
 	left    map[string][]*stint // by number: callers who may dial again
@@ -95,21 +98,41 @@ func New(o Options) *Bank {
 	return b
 }
 
+// SetFalseAlarms turns the knob: charts are made anew, and what they hold stays.
+func (b *Bank) SetFalseAlarms(perMonth float64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if perMonth <= 0 || perMonth == b.o.FalseAlarms {
+		return
+	}
+	b.o.FalseAlarms = perMonth
+	for signal, known := range facts() {
+		s := &b.sites[signal]
+		s.allowed = perMonth * known.share
+		s.perMonth = 0 // so that it counts as changed
+	}
+	b.learn()
+}
+
 // Apply takes the next record of the journal.
 func (b *Bank) Apply(r policy.Record) []policy.Finding {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if r.Seq != 0 && r.Seq <= b.last {
 		return nil
 	}
 	b.last = max(b.last, r.Seq)
-	e, ok := b.read(r)
-	if !ok {
-		return nil
+	b.proceed(r.Time)
+	if e, ok := b.read(r); ok {
+		b.observe(e)
 	}
-	return b.Observe(e)
+	return b.found
 }
 
 // Due is when the next thing that did not happen will be counted.
 func (b *Bank) Due() time.Time {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if len(b.pending) == 0 {
 		return time.Time{}
 	}
@@ -118,8 +141,9 @@ func (b *Bank) Due() time.Time {
 
 // Tick counts what has not come to light until now.
 func (b *Bank) Tick(now time.Time) []policy.Finding {
-	b.found = nil
-	b.expire(now)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.proceed(now)
 	return b.found
 }
 

@@ -90,7 +90,7 @@ func (s *site) learn(signal Signal, b *Bank, names []string) {
 		rate := overall(all, mean)
 		s.shift[k] = min(max((t.hits+2)/(t.n+2/rate)/rate, 0.25), 4)
 	}
-	perMonth := all.n / b.weight * 365.25 / 12
+	perMonth := all.n / max(b.weight, 1e-9) * 365.25 / 12
 	if !b.warm(s) || all.n == 0 {
 		s.design = design{mean: mean, spread: spread, perMonth: perMonth}
 		return
@@ -158,21 +158,20 @@ func usual(takers []tally, known about) (mean, spread float64) {
 	return mean, min(max(spread, known.least), 1.2)
 }
 
-// peers says how the rate of everybody else, in the hours in which h was
-// counted, compares with what is usual: above one when these hours were bad for
-// all. Their few calls are evened out by two hits' worth of what is usual.
+// someCalls is how many calls' worth of what is usual evens out a few peers.
+const someCalls = 50
+
+// peers says how the rate of everybody else, in the hours of own, compares with
+// what is usual: above one when these hours were bad for all. One bad call among
+// all the others makes no bad hour.
 func (s *site) peers(own []hour, times float64) float64 {
 	usual := s.mean * times
-	var expected, n float64
+	var others tally
 	for _, h := range own {
-		others := s.hours[h.at]
-		others.n -= h.all.n
-		others.hits -= h.all.hits
-		expected += h.n * (others.hits + 2) / (others.n + 2/usual)
-		n += h.n
+		all := s.hours[h.at]
+		others.n += all.n - h.all.n
+		others.hits += all.hits - h.all.hits
 	}
-	if n == 0 {
-		return 1
-	}
-	return expected / n / usual
+	rate := (max(others.hits-1, 0) + someCalls*usual) / (others.n + someCalls)
+	return rate / usual
 }

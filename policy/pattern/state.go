@@ -28,6 +28,8 @@ type SignalState struct {
 	Rate   float64 `json:"rate"`                // among honest takers
 	Spread float64 `json:"spread"`              // standard deviation between them over the rate
 	Alarm  float64 `json:"falseAlarmsPerMonth"` // its share
+	Finds  float64 `json:"finds"`               // the bad calls, on top of what is usual, that it is made to find; 0 while it judges nobody
+	Within float64 `json:"within"`              // after so many on average
 }
 
 // AgentState is what is known of a taker.
@@ -62,6 +64,8 @@ const (
 
 // State returns what is known now. It shares nothing with the Bank.
 func (b *Bank) State() State {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	st := State{FalseAlarms: b.o.FalseAlarms, Days: b.days, WarmUpDays: b.o.WarmUpDays, Agents: []AgentState{}}
 	for _, signal := range Signals() {
 		st.Signals = append(st.Signals, b.signalState(signal))
@@ -83,6 +87,9 @@ func (b *Bank) signalState(signal Signal) SignalState {
 	st := SignalState{
 		Signal: known.name, What: known.of + " that " + known.text, State: Judging,
 		Seen: s.seen, Takers: s.takers, Rate: s.mean, Spread: s.spread, Alarm: s.allowed,
+	}
+	if s.ready {
+		st.Finds, st.Within = s.added, math.Round(s.delay)
 	}
 	switch {
 	case s.ready:

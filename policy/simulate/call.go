@@ -21,7 +21,7 @@ const (
 // What is assumed of callers and of the house, beside Options. The sources are
 // in docs/patterns.md; where there is none they are guesses.
 const (
-	badIsNeed   = 0.825 // of the bad calls are callers in need: Houston, 825 of 1,000
+	BadIsNeed   = 0.825 // of the bad calls are callers in need: Houston, 825 of 1,000
 	lostRedials = 0.9   // of callers in need who were cut off dial again within minutes
 	rescueHelps = 0.95  // of callers in need who were kept stay until the next taker has helped them
 	hangsUp     = 0.3   // of pocket dials and misdials end by the caller
@@ -61,7 +61,7 @@ func (c *centre) begin(at time.Time, who *caller) {
 	c.number++
 	t := &talk{c: c, who: who, id: "call-" + strconv.Itoa(c.number), at: at, taker: who.first, intake: policy.Intake{}}
 	if who.number == "" {
-		who.number = "+1504" + strconv.Itoa(1000000+c.number%9000000)
+		who.number = "504" + strconv.Itoa(1000000+c.number%9000000)
 	}
 	if who.truth == unknown {
 		who.truth = c.wants(at)
@@ -108,7 +108,7 @@ func (t *talk) ring() {
 		t.leg = strconv.Itoa(t.legs)
 		e := pattern.Event{What: pattern.Offered}
 		if t.legs == 1 {
-			e.Kind, e.From = policy.Emergency, "sip:"+t.who.number+"@example.net"
+			e.Kind, e.Caller = policy.Emergency, t.who.number
 		}
 		t.tell(e)
 		if first && t.c.chance(t.taker.decline) {

@@ -107,9 +107,17 @@ func (c *centre) gamma(shape float64) float64 {
 
 // day runs one day: everybody on duty takes their calls.
 func (c *centre) day(n int) {
+	c.dial(n)
+	for end := start().AddDate(0, 0, n+1); c.queue.due(end); {
+		c.happen(c.queue.pop())
+	}
+}
+
+// dial puts the callers of a day into the line.
+func (c *centre) dial(n int) {
 	midnight := start().AddDate(0, 0, n)
 	for _, t := range c.takers {
-		if t.away || t.wrong == "" && ((n+7-t.off)%7) < 2 {
+		if !t.works(n) {
 			continue
 		}
 		begin := midnight.Add(time.Duration(t.shift) * 8 * time.Hour)
@@ -118,11 +126,10 @@ func (c *centre) day(n int) {
 			c.push(happening{at: at, caller: &caller{first: t, truth: unknown}})
 		}
 	}
-	end := midnight.AddDate(0, 0, 1)
-	for c.queue.due(end) {
-		c.happen(c.queue.pop())
-	}
 }
+
+// works tells whether a taker comes in on a day. Wrongdoers come every day.
+func (t *taker) works(day int) bool { return !t.away && (t.wrong != "" || (day+7-t.off)%7 >= 2) }
 
 // happen passes an event to the detectors, or begins a call.
 func (c *centre) happen(h happening) {
@@ -140,7 +147,7 @@ func (c *centre) colleague(of *taker, at time.Time) *taker {
 	shift, day := at.Hour()/8, int(at.Sub(start()).Hours()/24)
 	for range 200 {
 		t := c.takers[c.rng.IntN(len(c.takers))]
-		if t != of && !t.away && t.shift == shift && (t.wrong != "" || ((day+7-t.off)%7) >= 2) {
+		if t != of && t.shift == shift && t.works(day) {
 			return t
 		}
 	}

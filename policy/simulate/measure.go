@@ -131,16 +131,15 @@ func quantiles(values []int, runs int) Quantiles {
 	return Quantiles{at(0.5), at(0.9), runs - len(values)}
 }
 
-// How long a run goes on at most, in shifts, with the detectors and with the
-// counters.
-const (
-	maxShifts        = 10
-	maxCounterShifts = 30
-)
+// maxShifts is how many shifts a run goes on at most.
+const maxShifts = 10
+
+// MaxCounterShifts is the same for the counters.
+const MaxCounterShifts = 30
 
 // Wrong lets wrongdoers come to the centre, one each shift, and stay until they
-// are found out. The counters are as q says that they must be set.
-func Wrong(o Options, p Pattern, q Quiet) Caught {
+// are found out.
+func Wrong(o Options, p Pattern) Caught {
 	c := newCentre(o, 2+uint64(slices.Index(Patterns(), p)))
 	w := &wrongs{c: c, pattern: p, byName: map[string]*taker{}, signals: map[string]int{}}
 	c.found = w.found
@@ -161,9 +160,6 @@ func Wrong(o Options, p Pattern, q Quiet) Caught {
 	out.InShift = float64(within) / float64(o.Runs)
 	out.Calls, out.Bad = quantiles(w.calls, o.Runs), quantiles(w.bad, o.Runs)
 	out.Kept = quantiles(w.kept, o.Runs)
-	for _, calls := range counted(o, p, q) {
-		out.Counters = append(out.Counters, quantiles(calls, o.Runs))
-	}
 	return out
 }
 
@@ -223,9 +219,10 @@ func (w *wrongs) leave(o Options) {
 	w.c.takers = slices.DeleteFunc(w.c.takers, func(t *taker) bool { return t.away })
 }
 
-// counted lets wrongdoers take calls until each of the simpler counters has
-// raised its alarm, and returns after how many calls each did, run by run.
-func counted(o Options, p Pattern, q Quiet) [][]int {
+// Counted lets wrongdoers take calls until each of the simpler counters, set as
+// q says that they must be, has raised its alarm, and returns after how many
+// calls each did.
+func Counted(o Options, p Pattern, q Quiet) []Quantiles {
 	c := newCentre(o, 100+uint64(slices.Index(Patterns(), p)))
 	c.bank = nil
 	calls, fresh := make([][]int, len(q.Counters)), make([]pattern.Counter, len(q.Counters))
@@ -254,9 +251,13 @@ func counted(o Options, p Pattern, q Quiet) [][]int {
 			}
 		}
 		at := start().Add(time.Duration(t.shift) * 8 * time.Hour)
-		for running > 0 && n < maxCounterShifts*o.Calls {
+		for running > 0 && n < MaxCounterShifts*o.Calls {
 			c.begin(at.Add(time.Duration(c.rng.Int64N(int64(8*time.Hour)))), &caller{first: t, truth: unknown})
 		}
 	}
-	return calls
+	var out []Quantiles
+	for _, n := range calls {
+		out = append(out, quantiles(n, o.Runs))
+	}
+	return out
 }

@@ -14,23 +14,23 @@ import (
 
 // Options describe the centre. Rates are shares: 0.3 is 30 of 100.
 type Options struct {
-	Takers      int     // on the roster; each works one shift of eight hours on five days of seven
-	Calls       int     // a taker takes in a shift, on average
-	Spread      float64 // how honest takers differ: standard deviation over mean of each habit
-	Pocket      float64 // calls that are pocket dials, on average of hours and days
-	Misdial     float64 // misdials, pranks and duplicates together
-	Redial      float64 // callers without an emergency who dial again within minutes, all the same
-	Forget      float64 // honest: leaves a pocket dial or misdial without the short code
-	Early       float64 // honest: hangs up before entering what was heard
-	Misjudge    float64 // honest: takes a caller in need for a pocket dial
-	Decline     float64 // honest: declines or lets ring
-	FalseAlarms float64 // a month and centre: the knob
-	BadRate     float64 // of the wrongdoer's calls
-	Days        int     // of the honest centre, after learning
-	Learn       int     // days before anything is measured
-	Runs        int     // wrongdoers, one after the other, for each pattern
-	Seed        uint64
-	Policy      *policy.Policy
+	Takers      int            `json:"takers"`      // on the roster; each works one shift of eight hours on five days of seven
+	Calls       int            `json:"calls"`       // a taker takes in a shift, on average
+	Spread      float64        `json:"spread"`      // how honest takers differ: standard deviation over mean of each habit
+	Pocket      float64        `json:"pocket"`      // calls that are pocket dials, on average of hours and days
+	Misdial     float64        `json:"misdial"`     // misdials, pranks and duplicates together
+	Redial      float64        `json:"redial"`      // callers without an emergency who dial again within minutes, all the same
+	Forget      float64        `json:"forget"`      // honest: leaves a pocket dial or misdial without the short code
+	Early       float64        `json:"early"`       // honest: hangs up before entering what was heard
+	Misjudge    float64        `json:"misjudge"`    // honest: takes a caller in need for a pocket dial
+	Decline     float64        `json:"decline"`     // honest: declines or lets ring
+	FalseAlarms float64        `json:"falseAlarms"` // a month and centre: the knob
+	BadRate     float64        `json:"badRate"`     // of the wrongdoer's calls
+	Days        int            `json:"days"`        // of the honest centre, after learning
+	Learn       int            `json:"learn"`       // days before anything is measured
+	Runs        int            `json:"runs"`        // wrongdoers, one after the other, for each pattern
+	Seed        uint64         `json:"seed"`
+	Policy      *policy.Policy `json:"-"`
 }
 
 // Default is the centre of docs/patterns.md.

@@ -142,7 +142,7 @@ func (t *talk) bad() {
 	c, w := t.c, t.taker
 	w.bad++
 	t.who.truth = pocket
-	if c.chance(badIsNeed) {
+	if c.chance(BadIsNeed) {
 		t.who.truth = need
 	}
 	if w.wrong == NewOrleans {
