@@ -32,6 +32,10 @@ func (c *Call) giveUp(l *leg) {
 		c.drop(l)
 		c.reap(l)
 	case !l.open:
+		if l.State == Confirmed { // it has answered, and was about to have the caller
+			c.bye(l, nil)
+			c.drop(l)
+		}
 		l.State, l.Since = Over, time.Now()
 		c.reap(l)
 	case l.alive:

@@ -188,8 +188,13 @@ func (c *Call) admit(l *leg) {
 // attend gives a supervisor's media the present mode. One who barges in where
 // nobody has the caller serves the caller.
 func (c *Call) attend(l *leg) {
-	if l.Join.Mode == ModeBarge && c.alone() {
+	switch {
+	case l.Join.Mode == ModeBarge && c.alone():
 		c.promote(l, "nobody had the caller")
+		return
+	case l.Join.Mode == ModeBarge && c.State == Relieving:
+		c.vigil.left = c.taker
+		c.promote(l, "the taker was on the line and not there")
 		return
 	}
 	c.media.Attend(l.ID, l.Join.Mode.media())

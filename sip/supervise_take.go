@@ -29,8 +29,11 @@ func (c *Call) takeCall(l *leg, by string) error {
 		c.post(func() {
 			switch {
 			case l.Join.Over || l.State != Confirmed || l == c.taker:
-			case c.State == Bridged || c.State == Relieving:
+			case c.State == Bridged:
 				c.replaceTaker(l)
+			case c.State == Relieving: // the taker is on the line and not there
+				c.vigil.left = c.taker
+				c.become(l, takerAnswered)
 			case c.alone():
 				c.become(l, takerAnswered)
 			}
@@ -62,6 +65,7 @@ func (c *Call) become(l *leg, by trigger) {
 	for _, o := range slices.Clone(c.offers) {
 		c.giveUp(o)
 	}
+	c.ready = nil
 	c.offers, c.plan, c.transfer, c.relief = nil, nil, nil, nil
 	l.taking = false
 	l.Join.Mode, l.Role, l.Rescue = ModeTaker, RoleTaker, c.queued()

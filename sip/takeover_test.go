@@ -140,3 +140,67 @@ func TestTakeOverCrossesTheTakersBye(t *testing.T) {
 		})
 	}
 }
+
+// A taker who is on the line and not there is being relieved: a supervisor who
+// barges in, or takes over, has the caller at once, as if the queue had answered.
+func TestSupervisorServesWhoIsLeftAlone(t *testing.T) {
+	for _, how := range []string{"barge", "take over"} {
+		t.Run(how, func(t *testing.T) {
+			inWorld(t, watchful(), []string{"caller", "pos-1", "fallback", "sup-1"}, func(w *world) {
+				caller := w.calls("caller")
+				pos := w.answers("pos-1")
+				w.talks(caller.ID(), 0)
+				taker := w.talks(caller.ID(), 1)
+				w.pass(7 * time.Second)
+				v, sup := w.supervises(caller, ModeListen, "sup-1")
+				taker.hushes()
+				w.pass(91 * time.Second)
+				w.isIn(caller.ID(), "relieving")
+				ringing := w.rings("fallback")
+				w.must(ringing.Ring())
+				var err error
+				if how == "barge" {
+					_, err = w.guard.SetMode(w.ctx, caller.ID(), v.ID, ModeBarge, "chief")
+				} else {
+					_, err = w.guard.TakeOver(w.ctx, caller.ID(), v.ID, "chief")
+				}
+				w.must(err)
+				w.hears(caller, "leg 2")
+				w.isIn(caller.ID(), "bridged")
+				w.ended(pos, "pos-1", "BYE", true)
+				w.ended(ringing, "fallback", "CANCEL", true)
+				w.up(sup, "supervisor")
+				w.kept(caller.ID(), "release.intercepted", "rescue.offered", "supervisor.mode", "rescue.answered")
+				w.hangsUp(caller)
+				w.nothingLeft()
+			})
+		})
+	}
+}
+
+// Somebody answers a handover while the taker's BYE is judged, and a supervisor
+// has barged in: the supervisor has the caller, and who answered is told.
+func TestSupervisorSucceedsBeforeWhoAnswered(t *testing.T) {
+	inWorld(t, supervised(), []string{"caller", "pos-1", "fallback", "sup-1"}, func(w *world) {
+		caller := w.calls("caller")
+		pos := w.answers("pos-1")
+		_, sup := w.supervises(caller, ModeBarge, "sup-1")
+		_, err := w.guard.Assist(w.ctx, caller.ID(), AssistRequest{Kind: AssistHandover, By: "pos-1"})
+		w.must(err)
+		next := w.rings("fallback")
+		w.must(next.Ring())
+		w.settle()
+		w.journal.slow = true // the verdict takes 50 ms
+		gone := make(chan error, 1)
+		go func() { _, err := pos.Bye(w.ctx); gone <- err }()
+		w.pass(10 * time.Millisecond)
+		w.must(next.Answer(sdp("fallback")))
+		w.pass(time.Second)
+		w.must(<-gone)
+		w.hears(caller, "leg 2")
+		w.up(sup, "supervisor")
+		w.ended(next, "fallback", "BYE", true)
+		w.hangsUp(caller)
+		w.nothingLeft()
+	})
+}
