@@ -17,14 +17,15 @@ import (
 
 	"holdline/console/alerting"
 	"holdline/console/sources"
+	"holdline/recorder"
 	"holdline/sip"
 )
 
 // Recordings finds the audio of calls.
 type Recordings interface {
-	// Path returns the file with the recording of a call; the error wraps
-	// fs.ErrNotExist when there is none.
-	Path(call string) (string, error)
+	// Open opens the recording of a call; the error wraps fs.ErrNotExist when
+	// there is none, and is recorder.ErrLocked when it cannot be decrypted.
+	Open(call string) (*recorder.Playable, error)
 }
 
 // Options is everything a Console is made of. Calls and Journal are required.

@@ -384,11 +384,22 @@ func TestAgents(t *testing.T) {
 // shelf holds recordings by call.
 type shelf map[string]string
 
-func (s shelf) Path(call string) (string, error) {
-	if p, ok := s[call]; ok {
-		return p, nil
+func (s shelf) Open(call string) (*recorder.Playable, error) {
+	path, ok := s[call]
+	switch {
+	case !ok:
+		return nil, fmt.Errorf("recording of %s: %w", call, fs.ErrNotExist)
+	case path == "locked":
+		return nil, recorder.ErrLocked
 	}
-	return "", fmt.Errorf("recording of %s: %w", call, fs.ErrNotExist)
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	if info, err := f.Stat(); err != nil || info.IsDir() {
+		return nil, errors.Join(errors.New("not a file"), err, f.Close())
+	}
+	return &recorder.Playable{ReadSeeker: f, Closer: f, Path: path}, nil
 }
 
 func TestRecordings(t *testing.T) {
@@ -398,7 +409,7 @@ func TestRecordings(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := newBench(t, func(o *Options) {
-		o.Recordings = shelf{"a/b@c": path, "gone": filepath.Join(dir, "none.wav"), "folder": dir}
+		o.Recordings = shelf{"a/b@c": path, "gone": filepath.Join(dir, "none.wav"), "folder": dir, "other": "locked"}
 	})
 	w := b.do("GET", "/v1/recordings/a%2Fb@c", "")
 	if w.Code != 200 || w.Body.String() != "RIFF0123456789" || w.Header().Get("Content-Type") != "audio/wav" {
@@ -408,7 +419,7 @@ func TestRecordings(t *testing.T) {
 	if w.Code != 206 || w.Body.String() != "012" || w.Header().Get("Content-Range") != "bytes 4-6/14" {
 		t.Errorf("range: %d %v %q", w.Code, w.Header(), w.Body)
 	}
-	for call, status := range map[string]int{"nobody": 404, "gone": 404, "folder": 500} {
+	for call, status := range map[string]int{"nobody": 404, "gone": 404, "folder": 500, "other": 403} {
 		if w := b.do("GET", "/v1/recordings/"+call, ""); w.Code != status {
 			t.Errorf("%s: %d %s, want %d", call, w.Code, w.Body, status)
 		}

@@ -5,47 +5,43 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
-	"os"
 	"time"
 
 	"go.uber.org/zap"
+
+	"holdline/recorder"
 )
 
 // getRecording serves the audio of a call, also of one that is still going on,
 // with ranges (RFC 9110 section 14) so that a player can seek.
 func (c *Console) getRecording(w http.ResponseWriter, r *http.Request) {
 	call := r.PathValue("call")
-	f, err := c.openRecording(call)
+	if c.o.Recordings == nil {
+		noRecording(w, call)
+		return
+	}
+	p, err := c.o.Recordings.Open(call)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		fail(w, http.StatusNotFound, fmt.Sprintf("there is no recording of call %q", call),
-			"recordings are named by the SIP Call-ID; test calls are not recorded")
+		noRecording(w, call)
+		return
+	case errors.Is(err, recorder.ErrLocked):
+		fail(w, http.StatusForbidden, err.Error(), "the bundle of evidence has the encrypted file, for whoever has the identity")
 		return
 	case err != nil:
 		c.log.Error("recording cannot be opened", zap.String("call", call), zap.Error(err))
 		fail(w, http.StatusInternalServerError, "the recording cannot be opened", "the log has the details")
 		return
 	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil || !info.Mode().IsRegular() {
-		fail(w, http.StatusInternalServerError, "the recording cannot be read", "look at the data folder")
-		return
-	}
+	defer p.Close()
 	c.log.Info("recording served", zap.String("call", call), zap.String("range", r.Header.Get("Range")))
 	w.Header().Set("Content-Type", "audio/wav")
-	http.ServeContent(&patient{ResponseWriter: w, rc: http.NewResponseController(w)}, r, "", info.ModTime(), f)
+	http.ServeContent(&patient{ResponseWriter: w, rc: http.NewResponseController(w)}, r, "", p.Modified, p)
 }
 
-func (c *Console) openRecording(call string) (*os.File, error) {
-	if c.o.Recordings == nil {
-		return nil, fs.ErrNotExist
-	}
-	path, err := c.o.Recordings.Path(call)
-	if err != nil {
-		return nil, err
-	}
-	return os.Open(path)
+func noRecording(w http.ResponseWriter, call string) {
+	fail(w, http.StatusNotFound, fmt.Sprintf("there is no recording of call %q", call),
+		"recordings are named by the SIP Call-ID; test calls are not recorded")
 }
 
 // patient gives a client the whole write timeout for each piece of a long

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"filippo.io/age"
 	"github.com/zaf/g711"
 	"go.uber.org/zap"
 )
@@ -36,6 +37,10 @@ type AudioOptions struct {
 	// Blocks bounds the memory for packets on their way from the packet loops
 	// to the disk, in blocks of 64 KiB. 0: 256.
 	Blocks int
+	// Recipients are whom finished recordings are encrypted for; nil: they
+	// stay in clear. Identities open them again, to be heard and exported.
+	Recipients []age.Recipient
+	Identities []age.Identity
 }
 
 // Closed is what became of a recording.
@@ -50,6 +55,9 @@ type Closed struct {
 	// ExtraSHA256 are their hashes in the same order.
 	Extra       []string
 	ExtraSHA256 []string
+	// The hashes before encryption, empty when the recording is in clear.
+	PlainSHA256      string
+	PlainExtraSHA256 []string
 	// Err says why the recording is not whole, nil if it is.
 	Err error
 }
@@ -127,6 +135,7 @@ func OpenAudio(opts AudioOptions) (*Audio, []Repaired, error) {
 		ledger = newLedger(opts.Dir, nil, false)
 		opts.Log.Error("recordings cannot be written", zap.Error(err))
 	}
+	lockRepaired(repaired, opts.Recipients, opts.Log)
 	a := &Audio{
 		opts: opts, log: opts.Log,
 		full: make(chan *block, opts.Blocks), free: make(chan *block, opts.Blocks),

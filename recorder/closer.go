@@ -90,6 +90,7 @@ func (c *closer) close(r *recording, sync bool) {
 		c.a.log.Error("recording could not be finished", zap.String("path", r.path), zap.Error(out.Err))
 		return // it stays in the ledger, to be repaired at the next start
 	}
+	defer c.a.lock(&out) // out is told of after this
 	c.a.ledger.done(r.path)
 	for _, t := range r.tracks {
 		c.a.ledger.done(t.path)

@@ -70,13 +70,14 @@ func (a *Audio) Path(call string) (string, error) {
 		return "", err
 	}
 	suffix := "-" + callHash(call) + ".wav"
+	locked := suffix + lockedSuffix
 	for _, day := range slices.Backward(days) {
 		files, err := os.ReadDir(day)
 		if err != nil {
 			return "", fmt.Errorf("looking for a recording: %w", err)
 		}
 		for _, f := range slices.Backward(files) {
-			if strings.HasSuffix(f.Name(), suffix) {
+			if strings.HasSuffix(f.Name(), suffix) || strings.HasSuffix(f.Name(), locked) {
 				return filepath.Join(day, f.Name()), nil
 			}
 		}

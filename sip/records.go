@@ -183,6 +183,8 @@ type recordingData struct {
 	Lost       uint64   `json:"lost,omitempty"`
 	Extra      []string `json:"extra,omitempty"`
 	ExtraSHA   []string `json:"extraSha256,omitempty"`
+	Plain      string   `json:"plainSha256,omitempty"` // before encryption
+	PlainExtra []string `json:"plainExtraSha256,omitempty"`
 	Error      string   `json:"error,omitempty"`
 }
 
@@ -294,7 +296,7 @@ func (c *Call) closeRecording(rec uint32) {
 	c.g.opts.Audio.Stop(rec, func(r recorder.Closed) {
 		c.g.opts.Journal.Append(recorder.Entry{Time: time.Now(), Call: c.ID, Kind: "recording.closed", Data: recordingData{
 			Path: r.Path, SHA256: r.SHA256, DurationMS: r.Duration.Milliseconds(), Packets: r.Packets, Lost: r.Lost,
-			Extra: r.Extra, ExtraSHA: r.ExtraSHA256, Error: whyNot(r.Err),
+			Extra: r.Extra, ExtraSHA: r.ExtraSHA256, Plain: r.PlainSHA256, PlainExtra: r.PlainExtraSHA256, Error: whyNot(r.Err),
 		}})
 		c.post(func() { c.mediaOver = true; c.settled() })
 	})

@@ -73,7 +73,7 @@ func (b *builder) addCapture(context.Context) error {
 	sides := streamsOf(b.messages)
 	var packets []capture.Packet
 	for _, d := range b.recordings() {
-		more, err := rtp(recorder.Find(b.o.Data, d.Path), sides)
+		more, err := b.audio(d.Path, sides)
 		if err != nil {
 			b.note("the capture is without audio: " + err.Error())
 			continue
@@ -155,13 +155,22 @@ func audioOf(raw []byte) (netip.AddrPort, bool) {
 	return netip.AddrPortFrom(addr, uint16(port)), addr.IsValid() && port > 0
 }
 
-// rtp makes both directions of a recording's audio.
-func rtp(path string, s sides) ([]capture.Packet, error) {
-	f, err := os.Open(path)
+// audio makes the packets of a recording.
+func (b *builder) audio(path string, s sides) ([]capture.Packet, error) {
+	f, err := os.Open(recorder.Find(b.o.Data, path))
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }()
+	clear, err := b.unlock(path, f)
+	if err != nil {
+		return nil, err
+	}
+	return rtp(path, clear, s)
+}
+
+// rtp makes both directions of a recording's audio.
+func rtp(path string, f io.Reader, s sides) ([]capture.Packet, error) {
 	head := make([]byte, wavHeader)
 	if _, err := io.ReadFull(f, head); err != nil {
 		return nil, fmt.Errorf("reading %s: %w", path, err)

@@ -7,6 +7,7 @@ package evidence
 
 import (
 	"archive/zip"
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -19,6 +20,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"filippo.io/age"
 
 	"holdline/recorder"
 	"holdline/recorder/capture"
@@ -44,6 +47,8 @@ type Options struct {
 	Call string // SIP Call-ID, or emergency call identifier
 	By   string // who asked for it
 	Now  time.Time
+	// Identities open encrypted recordings; what they do not open stays so.
+	Identities []age.Identity
 	// Policy returns the rules with a digest that the journal does not hold:
 	// those that come with Holdline. nil when there are none.
 	Policy func(digest string) []byte
@@ -194,6 +199,8 @@ type recordingData struct {
 	SHA256   string   `json:"sha256"`
 	Extra    []string `json:"extra"`
 	ExtraSHA []string `json:"extraSha256"`
+	Plain    string   `json:"plainSha256"`
+	PlainEx  []string `json:"plainExtraSha256"`
 	Error    string   `json:"error"`
 }
 
@@ -236,7 +243,31 @@ func (b *builder) addRecording(path string) error {
 		return fmt.Errorf("reading a recording: %w", err)
 	}
 	defer func() { _ = f.Close() }()
-	return b.copy("recordings/"+filepath.Base(path), f)
+	name := "recordings/" + filepath.Base(path)
+	clear, err := b.unlock(name, f)
+	switch {
+	case errors.Is(err, recorder.ErrLocked):
+		b.note("the recording " + filepath.Base(path) + " is encrypted; whoever has the identity opens it with age")
+		return b.copy(name, f)
+	case err != nil:
+		return err
+	}
+	return b.copy(strings.TrimSuffix(name, ".age"), clear)
+}
+
+// unlock decrypts a recording if it has to be. When it cannot be, the file is
+// at its beginning.
+func (b *builder) unlock(name string, f *os.File) (io.Reader, error) {
+	if !strings.HasSuffix(name, ".age") {
+		return f, nil
+	}
+	data, err := recorder.Unlock(f, b.o.Identities)
+	if errors.Is(err, recorder.ErrLocked) {
+		if _, serr := f.Seek(0, io.SeekStart); serr != nil {
+			return nil, fmt.Errorf("reading a recording: %w", serr)
+		}
+	}
+	return bytes.NewReader(data), err
 }
 
 // addPolicies adds every policy that judged a release of the call.

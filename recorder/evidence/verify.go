@@ -197,10 +197,17 @@ func (v *verifier) audio(r recorder.Record) {
 		return
 	}
 	paths, sums := append([]string{d.Path}, d.Extra...), append([]string{d.SHA256}, d.ExtraSHA...)
+	sums = append(sums, make([]string, max(0, len(paths)-len(sums)))...)[:len(paths)]
+	plain := append([]string{d.Plain}, d.PlainEx...)
+	for i, path := range append([]string{d.Path}, d.Extra...) { // those that were opened for the bundle
+		if clear, ok := strings.CutSuffix(path, ".age"); ok && i < len(plain) {
+			paths, sums = append(paths, clear), append(sums, plain[i])
+		}
+	}
 	for i, path := range paths {
 		have, ok := v.hashes["recordings/"+filepath.Base(path)]
 		switch {
-		case !ok || i >= len(sums) || sums[i] == "":
+		case !ok || sums[i] == "":
 		case have != sums[i]:
 			v.problem("recording %s is not the one that record %d names", filepath.Base(path), r.Seq)
 		default:

@@ -345,6 +345,13 @@ func (k *checker) files() {
 			k.at("rescue.prompt", "rescue.prompt: %v", err)
 		}
 	}
+	if e := &k.c.Recording.Encrypt; e.Identity != "" && k.file("recording.encrypt.identity", e.Identity) {
+		ids, err := readIdentities(e.Identity)
+		if err != nil {
+			k.at("recording.encrypt.identity", "recording.encrypt.identity: %v", err)
+		}
+		e.identities = ids
+	}
 	for path, prefix := range map[string]string{"rescue.display_prefix": k.c.Rescue.DisplayPrefix, "redials.display_prefix": k.c.Redials.DisplayPrefix} {
 		if strings.ContainsAny(prefix, "\"\\\r\n") {
 			k.at(path, "%s may not contain quotes, backslashes or line breaks, because it is written into a SIP header", path)

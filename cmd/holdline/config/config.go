@@ -136,8 +136,9 @@ func (p Policy) Rules() *policy.Policy {
 // Recording is what is kept of calls beside the journal: their audio, and their
 // messages.
 type Recording struct {
-	Enabled    bool `yaml:"enabled"`
-	Signalling bool `yaml:"signalling"`
+	Enabled    bool    `yaml:"enabled"`
+	Signalling bool    `yaml:"signalling"`
+	Encrypt    Encrypt `yaml:"encrypt"`
 }
 
 // Console is the HTTP server for people and programs.
@@ -294,7 +295,7 @@ func (c *Config) complete(d *decoder) {
 	}
 	c.completeSupervisors(d)
 	c.completeAlerts(d)
-	for _, path := range append(c.Intake.paths(), &c.Policy.File, &c.Rescue.Prompt) {
+	for _, path := range append(c.Intake.paths(), &c.Policy.File, &c.Rescue.Prompt, &c.Recording.Encrypt.Identity) {
 		*path = d.beside(*path)
 	}
 }

@@ -21,6 +21,7 @@ func (c *Config) Fixed(next *Config) []string {
 	changed("rescue.text", c.Rescue.Text != next.Rescue.Text)
 	changed("recording.enabled", c.Recording.Enabled != next.Recording.Enabled)
 	changed("recording.signalling", c.Recording.Signalling != next.Recording.Signalling)
+	changed("recording.encrypt", !c.Recording.Encrypt.Equal(next.Recording.Encrypt))
 	changed("console.listen", c.Console.Listen != next.Console.Listen)
 	changed("console.webrtc", c.Console.WebRTC != next.Console.WebRTC)
 	return keys

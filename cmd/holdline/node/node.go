@@ -144,6 +144,7 @@ func (n *Node) openAudio(c *config.Config) error {
 	}
 	a, repaired, err := recorder.OpenAudio(recorder.AudioOptions{
 		Dir: filepath.Join(c.Data, "recordings"), Log: n.log.Named("audio"),
+		Recipients: c.Recording.Encrypt.For(), Identities: c.Recording.Encrypt.Identities(),
 		OnDegraded: n.failing("recordings"), OnRecovered: n.works("recordings"),
 	})
 	if err != nil {
@@ -260,7 +261,8 @@ func (n *Node) openConsole(c *config.Config) error {
 		},
 	}
 	o.Evidence = func(ctx context.Context, call, by string, w io.Writer) (evidence.Manifest, error) {
-		return evidence.Write(ctx, evidence.Options{Data: c.Data, Call: call, By: by, Policy: builtinRules}, w)
+		return evidence.Write(ctx, evidence.Options{Data: c.Data, Call: call, By: by, Policy: builtinRules,
+			Identities: c.Recording.Encrypt.Identities()}, w)
 	}
 	if n.audio != nil {
 		o.Recordings = n.audio
