@@ -39,18 +39,20 @@ type bench struct {
 type part struct {
 	name, title string
 	run         func(*bench) error
+	long        bool // runs only when it is asked for
 }
 
 func parts() []part {
 	return []part{
-		{"signalling", "Processor time of a call", (*bench).signalling},
-		{"rate", "Highest rate", (*bench).highestRate},
-		{"memory", "Memory of a held call", (*bench).memory},
-		{"media", "Media", (*bench).media},
-		{"release", "A release", (*bench).release},
-		{"mass", "A mass release", (*bench).mass},
-		{"growth", "Growth", (*bench).growth},
-		{"peak", "New York's design peak", (*bench).peak},
+		{name: "signalling", title: "Processor time of a call", run: (*bench).signalling},
+		{name: "rate", title: "Highest rate", run: (*bench).highestRate},
+		{name: "memory", title: "Memory of a held call", run: (*bench).memory},
+		{name: "media", title: "Media", run: (*bench).media},
+		{name: "release", title: "A release", run: (*bench).release},
+		{name: "mass", title: "A mass release", run: (*bench).mass},
+		{name: "growth", title: "Growth", run: (*bench).growth},
+		{name: "peak", title: "New York's design peak", run: (*bench).peak},
+		{name: "soak", title: "What is left of many calls", run: (*bench).soak, long: true},
 	}
 }
 
@@ -96,8 +98,9 @@ func run(args []string) error {
 		wanted[a] = true
 	}
 	var err error
-	if b.dir, err = os.MkdirTemp(*scratch, "holdline-bench-"); err != nil {
-		return fmt.Errorf("making the scratch folder: %w", err)
+	var fileCost time.Duration
+	if b.dir, fileCost, err = bestScratch(*scratch); err != nil {
+		return err
 	}
 	defer os.RemoveAll(b.dir)
 	if b.profile != "" {
@@ -109,9 +112,9 @@ func run(args []string) error {
 	if err := b.build(); err != nil {
 		return err
 	}
-	fmt.Println(machine())
+	fmt.Printf("%s, making a file takes %d us\n", machine(), fileCost.Microseconds())
 	for _, p := range parts() {
-		if len(wanted) > 0 && !wanted[p.name] {
+		if !asked(p, wanted) {
 			continue
 		}
 		began := time.Now()

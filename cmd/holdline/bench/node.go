@@ -46,20 +46,10 @@ func runNode(file, profile string) error {
 		if s == syscall.SIGTERM {
 			break
 		}
-		heap(profile + ".heap")
+		leave(profile + ".heap")
 	}
 	pprof.StopCPUProfile()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	return n.Stop(ctx)
-}
-
-// heap writes what is allocated now.
-func heap(file string) {
-	f, err := os.Create(file)
-	if err != nil {
-		return
-	}
-	defer f.Close()
-	_ = pprof.Lookup("heap").WriteTo(f, 0)
 }
