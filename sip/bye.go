@@ -62,7 +62,7 @@ func (c *Call) crossed(l *leg, req *gosip.Request) {
 
 // ok answers 200.
 func (c *Call) ok(req *gosip.Request, tx *gosip.ServerTx) {
-	if err := tx.Respond(respond(req, 200, reasons[200], "")); err != nil {
+	if err := c.g.edge.Final(tx, respond(req, 200, reasons[200], "")); err != nil {
 		c.log.Debug("200 not sent", zap.Error(err))
 	}
 }

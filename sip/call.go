@@ -2,7 +2,6 @@ package sip
 
 import (
 	"slices"
-	"sync"
 	"time"
 
 	gosip "github.com/emiago/sipgo/sip"
@@ -69,7 +68,8 @@ type ending struct {
 	evidence []string
 }
 
-// Call is one call: the state of it and the goroutine that alone touches it.
+// Call is one call: the state of it, and the inbox through which alone it is
+// touched, by one goroutine at a time.
 type Call struct {
 	CallState
 	g     *Guard
@@ -110,47 +110,6 @@ type Call struct {
 	done bool
 }
 
-// inbox holds what a call has still to do, in order. It grows as needed:
-// whoever posts never waits.
-type inbox struct {
-	mu     sync.Mutex
-	queue  []func()
-	signal chan struct{}
-	closed bool
-}
-
-// post adds f; it reports false when the call is over and f will not run.
-func (b *inbox) post(f func()) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.closed {
-		return false
-	}
-	b.queue = append(b.queue, f)
-	select {
-	case b.signal <- struct{}{}:
-	default:
-	}
-	return true
-}
-
-func (b *inbox) take() []func() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	q := b.queue
-	b.queue = nil
-	return q
-}
-
-func (b *inbox) close() []func() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.closed = true
-	q := b.queue
-	b.queue = nil
-	return q
-}
-
 // snapshot is all of the call that must be kept to carry it on: a value of its
 // own, that shares nothing with the running call but strings.
 func (c *Call) snapshot() CallState {
@@ -171,32 +130,6 @@ func (c *Call) snapshot() CallState {
 	return s
 }
 
-// post hands f to the call's goroutine.
-func (c *Call) post(f func()) bool { return c.inbox.post(f) }
-
-// run is the call's goroutine. It ends when the caller is gone, every leg is
-// cleaned up and the media is closed, or when the guard stops.
-func (c *Call) run() {
-	defer c.g.wg.Done()
-	for !c.done {
-		select {
-		case <-c.inbox.signal:
-		case <-c.g.stopped:
-			c.inbox.close()
-			c.closeSignalling()
-			return
-		}
-		for _, f := range c.inbox.take() {
-			c.guarded(f)
-		}
-	}
-	c.closeSignalling()
-	c.g.forget(c)
-	for _, f := range c.inbox.close() {
-		c.guarded(f)
-	}
-}
-
 // guarded runs one event. A panic in it is a bug of ours, and is not the
 // caller's problem: the call stays as it was and goes on with the next event.
 func (c *Call) guarded(f func()) {
@@ -212,7 +145,7 @@ func (c *Call) guarded(f func()) {
 // after posts f when d has passed. The timer must be stopped when f would be
 // wrong; f must itself check what may have changed meanwhile.
 func (c *Call) after(d time.Duration, f func()) *time.Timer {
-	return time.AfterFunc(d, func() { c.post(f) })
+	return time.AfterFunc(d, func() { c.enter(f) })
 }
 
 func stop(t **time.Timer) {

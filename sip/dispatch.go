@@ -183,7 +183,7 @@ func (g *Guard) inDialog(req *gosip.Request, tx *gosip.ServerTx) {
 	c := g.find(get(req, "call-id"), tag(get(req, "to")))
 	posted := false
 	if c != nil {
-		posted = c.post(func() { c.onRequest(req, tx) })
+		posted = c.enter(func() { c.onRequest(req, tx) })
 	}
 	if !posted && req.Method != gosip.ACK {
 		g.refuse(req, tx, 481)
@@ -199,7 +199,7 @@ func (g *Guard) stray(res *gosip.Response) {
 		return
 	}
 	if c := g.find(get(res, "call-id"), tag(get(res, "from"))); c != nil {
-		c.post(func() { c.onStray(res) })
+		c.enter(func() { c.onStray(res) })
 	}
 }
 

@@ -3,7 +3,7 @@
 // does not let a position end an emergency call before its intake is complete.
 //
 // Messages come in through sip/edge, find their call by Call-ID and tags, and
-// are posted to the call's inbox. One goroutine owns one call; machine.go
+// are put into the call's inbox. One goroutine at a time owns a call; machine.go
 // holds its states and what moves them.
 package sip
 
@@ -155,7 +155,14 @@ func (g *Guard) Stop() error {
 		close(g.stopped)
 		g.watcher.stop()
 		err = g.edge.Close()
+		left := g.snapshot()
+		for _, c := range left {
+			c.inbox.close()
+		}
 		g.wg.Wait()
+		for _, c := range left {
+			c.closeSignalling()
+		}
 	})
 	return err
 }
@@ -181,7 +188,7 @@ func (g *Guard) recovered(in string) {
 	}
 }
 
-// add makes c known by its identifiers and starts its goroutine.
+// add makes c known by its identifiers.
 func (g *Guard) add(c *Call) {
 	g.mu.Lock()
 	g.calls[c] = struct{}{}
@@ -193,9 +200,12 @@ func (g *Guard) add(c *Call) {
 	if c.IncidentID != "" {
 		g.byIncident[c.IncidentID] = append(g.byIncident[c.IncidentID], c)
 	}
+	select {
+	case <-g.stopped: // after Stop has closed all others
+		c.inbox.close()
+	default:
+	}
 	g.mu.Unlock()
-	g.wg.Add(1)
-	go c.run()
 }
 
 func (g *Guard) addTag(c *Call, tag string) {
@@ -234,8 +244,15 @@ func (g *Guard) dropTag(tag string) {
 	g.mu.Unlock()
 }
 
-// forget removes a call that is over.
+// forget removes a call that is over, and lets go what would keep it in
+// memory.
 func (g *Guard) forget(c *Call) {
+	for _, l := range c.legs {
+		l.sent.Forget()
+	}
+	if c.answered() {
+		g.edge.Forget(c.inviteTx)
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(g.calls, c)

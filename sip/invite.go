@@ -57,10 +57,11 @@ func (g *Guard) onInvite(req *gosip.Request, tx *gosip.ServerTx) {
 	if err := tx.Respond(respond(req, 100, reasons[100], "")); err != nil {
 		g.log.Debug("100 not sent", zap.Error(err))
 	}
-	c.post(c.start)
 	g.oldAcks(c, req, tx)
 	cancelled := func(r *gosip.Request) { c.post(func() { c.onCancel(r) }) }
-	if !tx.OnCancel(cancelled) {
+	live := tx.OnCancel(cancelled)
+	c.enter(c.start)
+	if !live {
 		cancelled(nil)
 	}
 }
@@ -91,8 +92,7 @@ func (g *Guard) newCall(req *gosip.Request, tx *gosip.ServerTx, route Route) *Ca
 	n, _, _ := cseq(req)
 	c := &Call{
 		g: g, invite: req, inviteTx: tx, inviteSeq: n,
-		legs:  map[string]*leg{},
-		inbox: inbox{signal: make(chan struct{}, 1)},
+		legs: map[string]*leg{},
 		CallState: CallState{
 			ID: id, Kind: route.Kind, Route: route, Started: now,
 			From: parseAddress(get(req, "from")).without("tag").String(), To: get(req, "to"),

@@ -135,7 +135,7 @@ const (
 // send starts a client transaction on l; sink runs in the call's goroutine.
 func (c *Call) send(l *leg, req *gosip.Request, sink func(edge.Response)) *edge.Sent {
 	c.aim(l, req)
-	return c.g.edge.Send(req, func(r edge.Response) { c.post(func() { sink(r) }) })
+	return c.g.edge.Send(req, func(r edge.Response) { c.enter(func() { sink(r) }) })
 }
 
 // aim sends over the TCP connection that the peer opened, while it stands.

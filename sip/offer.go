@@ -335,6 +335,9 @@ func (c *Call) reap(l *leg) {
 		return
 	}
 	c.dropMedia(l)
+	if l.ack == nil { // else its 2xx may come again, and is acknowledged again
+		l.sent.Forget()
+	}
 	delete(c.legs, l.Dialog.LocalTag)
 	c.g.dropTag(l.Dialog.LocalTag)
 	c.settled()

@@ -10,7 +10,7 @@ func TestQueueOrder(t *testing.T) {
 	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	late, early, urgent := &Call{}, &Call{}, &Call{}
 	for i, c := range []*Call{late, early, urgent} {
-		c.inbox.signal = make(chan struct{}, 1)
+		c.g, c.inbox.owned = &Guard{}, true // nobody works it off
 		q.enter(c, []int{0, 0, rank("esnet.3, q735.0")}[i], at.Add([]time.Duration{2, 1, 3}[i]*time.Second))
 	}
 	for i, c := range []*Call{urgent, early, late} {
@@ -28,7 +28,7 @@ func TestQueueOrder(t *testing.T) {
 	}
 	q.want(early, "x")
 	q.freed("x")
-	if len(early.inbox.take()) != 1 || len(late.inbox.take()) != 0 {
+	if len(early.inbox.take(nil)) != 1 || len(late.inbox.take(nil)) != 0 {
 		t.Error("a freed target must wake whoever wants it, and nobody else")
 	}
 	q.leave(early)

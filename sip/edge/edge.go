@@ -59,6 +59,8 @@ type Arrival struct {
 	Source    string // host:port
 	Local     string // host:port of our socket
 	parsed    bool
+	key       answerKey   // of a request over UDP
+	conn      *packetConn // the socket it came in by, over UDP
 }
 
 // arrivalHeader carries an Arrival on its message. It is never serialised:
@@ -93,6 +95,7 @@ type Edge struct {
 	txl      *gosip.TransactionLayer
 	outbound *dialled // connections that we opened
 	acks     *acks
+	answers  *answers
 
 	// parse is held from the moment a message is handed to the parser until
 	// it is parsed, so that current is known to be its bytes. Parsing is
@@ -141,7 +144,7 @@ func New(o Options) (*Edge, error) {
 		o.Stray = func(*gosip.Response) {}
 	}
 	setLimits()
-	e := &Edge{opts: o, log: o.Log, tcp: map[*tcpConn]struct{}{}, acks: newAcks()}
+	e := &Edge{opts: o, log: o.Log, tcp: map[*tcpConn]struct{}{}, acks: newAcks(), answers: newAnswers()}
 	// sipgo logs whole messages when it cannot parse them, and each odd
 	// transaction as an error: that is our debug level.
 	slogger := slog.New(zapslog.NewHandler(demote{o.Log.Core()}))
@@ -233,6 +236,11 @@ func (e *Edge) settle(a *Arrival, reply func([]byte)) {
 // where a panic would end the process.
 func (e *Edge) request(req *gosip.Request, tx *gosip.ServerTx) {
 	defer e.recovered("request")
+	// Its transaction may have gone while it was being parsed.
+	if a := ArrivalOf(req); a.conn != nil && a.conn.repeated(a.key) {
+		tx.Terminate()
+		return
+	}
 	e.opts.Request(req, tx)
 }
 

@@ -118,6 +118,21 @@ func (s *Sent) Abandon() {
 	}
 }
 
+// Forget lets a transaction go that has had its final response. What of it is
+// repeated is a stray from now on. Over a connection, which the transaction
+// holds open, nothing changes. Nil was never sent.
+func (s *Sent) Forget() {
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	tx := s.tx
+	s.mu.Unlock()
+	if tx != nil && !gosip.IsReliable(tx.Origin().Transport()) {
+		tx.Terminate()
+	}
+}
+
 func (s *Sent) began(tx *gosip.ClientTx) (abandoned bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -171,6 +186,13 @@ func (e *Edge) pump(tx *gosip.ClientTx, sink func(Response)) {
 			e.acks.keep(tx.Origin(), res)
 			sink(Response{Response: res})
 			if res.StatusCode >= 200 {
+				if !tx.Origin().IsInvite() {
+					// Timer K only swallows repetitions, and so does nobody. Err
+					// waits until the library is through with the response: the
+					// timer that it sets last would hold the transaction.
+					_ = tx.Err()
+					tx.Terminate()
+				}
 				return
 			}
 		case <-tx.Done():

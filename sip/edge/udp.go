@@ -69,10 +69,13 @@ func (c *packetConn) ReadFrom(b []byte) (int, net.Addr, error) {
 			}
 			continue
 		}
-
+		key := c.edge.answers.key(data, source)
+		if c.repeated(key) {
+			continue
+		}
 		c.pending, c.from = &Arrival{
 			Raw: raw, At: at, Transport: "UDP",
-			Source: source.String(), Local: c.local,
+			Source: source.String(), Local: c.local, key: key, conn: c,
 		}, from
 		c.edge.begin(c.pending)
 		return n, from, nil

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -33,6 +34,7 @@ type bench struct {
 	factor   float64 // of the lengths of all measurements
 	plot     string
 	only     string // of the elements, those whose name contains this
+	rates    []float64
 }
 
 // part is one kind of measurement.
@@ -80,6 +82,7 @@ func run(args []string) error {
 	flags.StringVar(&b.profile, "profile", "", "write CPU profiles of Holdline to FILE.1, FILE.2 ... and heap profiles beside them")
 	flags.StringVar(&b.plot, "plot", "", "write the plot of growth to this SVG file")
 	flags.StringVar(&b.only, "only", "", "measure only elements whose name contains this")
+	rates := flags.String("rates", "100,500,1000", "calls a second of the part signalling")
 	flags.Usage = func() {
 		fmt.Fprintf(flags.Output(), "usage: bench [flags] [part...]\nparts: %s\n", strings.Join(names, ", "))
 		flags.PrintDefaults()
@@ -88,6 +91,9 @@ func run(args []string) error {
 		if errors.Is(err, flag.ErrHelp) {
 			return nil
 		}
+		return err
+	}
+	if err := b.setRates(*rates); err != nil {
 		return err
 	}
 	wanted := map[string]bool{}
@@ -124,6 +130,18 @@ func run(args []string) error {
 			return fmt.Errorf("%s: %w", p.name, err)
 		}
 		fmt.Printf("\n(%s took %.0f s; %s)\n", p.name, time.Since(began).Seconds(), busy())
+	}
+	return nil
+}
+
+// setRates reads a list of rates.
+func (b *bench) setRates(list string) error {
+	for text := range strings.SplitSeq(list, ",") {
+		rate, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
+		if err != nil || rate <= 0 {
+			return fmt.Errorf("-rates %q: %q is no number of calls a second; write for example 100,500", list, text)
+		}
+		b.rates = append(b.rates, rate)
 	}
 	return nil
 }

@@ -82,19 +82,20 @@ func (b *bench) calls(e *element, rate float64, length, hold time.Duration, medi
 }
 
 func (b *bench) signalling() error {
-	rates := []float64{100, 500, 1000}
 	fmt.Println("CPU seconds (user and system, of the element alone) per 1,000 calls of INVITE, 180, 200, ACK, 0.2 s of talk, BYE;")
-	fmt.Println("set-up is INVITE to 180 at the caller at 500 calls/s, with the generator's part in it, in ms.")
-	fmt.Println()
-	fmt.Println("| element | 100 calls/s | 500 | 1,000 | set-up p50 / p99 |")
-	fmt.Println("| --- | --- | --- | --- | --- |")
+	fmt.Printf("set-up is INVITE to 180 at the caller at %.0f calls/s, with the generator's part in it, in ms.\n\n", b.middle())
+	fmt.Print("| element |")
+	for _, rate := range b.rates {
+		fmt.Printf(" %.0f calls/s |", rate)
+	}
+	fmt.Printf(" set-up p50 / p99 |\n%s\n", strings.Repeat("| --- ", len(b.rates)+2)+"|")
 	for _, c := range b.contenders() {
 		if !strings.Contains(c.name, b.only) {
 			continue
 		}
 		row := "| " + c.name
 		var setup times
-		for _, rate := range rates {
+		for _, rate := range b.rates {
 			e, err := c.start()
 			if errors.Is(err, errMissing) {
 				row += " | not installed"
@@ -109,7 +110,7 @@ func (b *bench) signalling() error {
 				return err
 			}
 			row += " | " + r.String()
-			if rate == 500 {
+			if rate == b.middle() {
 				setup = r.setup
 			}
 		}
@@ -117,6 +118,9 @@ func (b *bench) signalling() error {
 	}
 	return nil
 }
+
+// middle is the rate at which set-up is told.
+func (b *bench) middle() float64 { return b.rates[len(b.rates)/2] }
 
 // highestRate looks for the highest rate without a retransmission or a failed call.
 func (b *bench) highestRate() error {
