@@ -176,10 +176,11 @@ func (e *Engine) Open(call string, notify func(Event)) (Session, error) {
 	}
 	l := e.loops[int(e.turn.Add(1)-1)%len(e.loops)]
 	s := &session{engine: e, loop: l, call: call, notify: notify}
-	if !l.post(func() { l.join() }) {
+	first := e.sessions.Add(1) == 1
+	if !l.command(l.join, first) {
+		e.sessions.Add(-1)
 		return nil, ErrClosed
 	}
-	e.sessions.Add(1)
 	return s, nil
 }
 

@@ -39,6 +39,7 @@ type loop struct {
 	mu      sync.Mutex
 	mailbox []func()
 	spare   []func()
+	woken   bool // the poller was told of the mailbox
 	stopped bool // no more commands are taken
 
 	count counters
@@ -69,14 +70,22 @@ func newLoop(e *Engine) (*loop, error) {
 
 // post hands a command to the loop. Commands are executed in the order in
 // which they were posted; false means that the loop has stopped.
-func (l *loop) post(f func()) bool {
+func (l *loop) post(f func()) bool { return l.command(f, true) }
+
+// note hands over a command that has time until the next packet comes or
+// something else wakes the loop: to be woken costs a loop as much as several
+// packets do, and a call is set up with half a dozen of commands.
+func (l *loop) note(f func()) bool { return l.command(f, false) }
+
+func (l *loop) command(f func(), wake bool) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.stopped {
 		return false
 	}
 	l.mailbox = append(l.mailbox, f)
-	if len(l.mailbox) == 1 {
+	if wake && !l.woken {
+		l.woken = true
 		l.poll.Wake() // under the lock: the poller is closed only after stopped
 	}
 	return true
@@ -147,15 +156,16 @@ func (l *loop) commands() (end bool) {
 	todo := l.mailbox
 	l.mailbox, l.spare = l.spare[:0], todo
 	end = l.stopped
+	l.woken = false
 	l.mu.Unlock()
 	for i, f := range todo {
-		l.command(f)
+		l.execute(f)
 		todo[i] = nil
 	}
 	return end
 }
 
-func (l *loop) command(f func()) {
+func (l *loop) execute(f func()) {
 	defer l.recover("command")
 	f()
 }

@@ -26,6 +26,7 @@ type session struct {
 	mu     sync.Mutex
 	legs   []*legView
 	closed bool
+	lively bool // it was prompted or attended: what concerns it cannot wait for a packet
 
 	mode      mode
 	caller    *leg
@@ -98,7 +99,7 @@ func (s *session) open(view *legView, kinds []Kind) (ports []Ports, err error) {
 		added = append(added, st)
 		ports = append(ports, Ports{RTP: p.rtp.LocalAddr(), RTCP: p.rtcp.LocalAddr()})
 	}
-	if !s.loop.post(func() { s.adopt(view.leg, added) }) {
+	if !s.loop.note(func() { s.adopt(view.leg, added) }) {
 		free(added)
 		return nil, ErrClosed
 	}
@@ -139,8 +140,21 @@ func (s *session) view(id LegID) *legView {
 func (s *session) do(id LegID, f func(*leg)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.lively = true
+	s.hand(id, f)
+}
+
+// prepare posts a command that concerns what is to become of packets.
+func (s *session) prepare(id LegID, f func(*leg)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hand(id, f)
+}
+
+// hand hands a command of a leg to the loop. s.mu is held.
+func (s *session) hand(id LegID, f func(*leg)) {
 	if view := s.view(id); view != nil && !view.dropped && !s.closed {
-		s.loop.post(func() { f(view.leg) })
+		s.loop.command(func() { f(view.leg) }, s.lively)
 	}
 }
 
@@ -148,13 +162,14 @@ func (s *session) do(id LegID, f func(*leg)) {
 func (s *session) post(f func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.lively = true
 	if !s.closed {
 		s.loop.post(f)
 	}
 }
 
 func (s *session) SetRemote(id LegID, index int, r Remote) {
-	s.do(id, func(lg *leg) {
+	s.prepare(id, func(lg *leg) {
 		if index < 0 || index >= len(lg.streams) {
 			return
 		}
@@ -164,7 +179,7 @@ func (s *session) SetRemote(id LegID, index int, r Remote) {
 
 func (s *session) Bridge(id LegID) {
 	if id != Caller {
-		s.do(id, func(lg *leg) { s.loop.bridge(s, lg) })
+		s.prepare(id, func(lg *leg) { s.loop.bridge(s, lg) })
 	}
 }
 
@@ -174,13 +189,20 @@ func (s *session) Attend(id LegID, mode Mode) {
 	}
 }
 
-func (s *session) Prompt()           { s.post(func() { s.loop.prompt(s) }) }
-func (s *session) Silence()          { s.post(func() { s.loop.switchTo(s, silent, nil) }) }
-func (s *session) Record(rec uint32) { s.post(func() { s.recording, s.rec = true, rec }) }
+func (s *session) Prompt()  { s.post(func() { s.loop.prompt(s) }) }
+func (s *session) Silence() { s.post(func() { s.loop.switchTo(s, silent, nil) }) }
+
+func (s *session) Record(rec uint32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.loop.note(func() { s.recording, s.rec = true, rec })
+	}
+}
 
 func (s *session) WatchCodes(id LegID, codes []string) {
 	codes = append([]string(nil), codes...)
-	s.do(id, func(lg *leg) {
+	s.prepare(id, func(lg *leg) {
 		lg.codes = codes
 		for _, st := range lg.streams {
 			st.watch(codes)
