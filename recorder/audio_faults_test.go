@@ -218,7 +218,8 @@ func TestFileTakenAway(t *testing.T) {
 	for k := 120; k < 250; k++ {
 		send(k)
 	}
-	c := r.finish(true)
+	r.end()
+	c := r.finish(true, make([]byte, copyRoom))
 	if c.Err != nil || c.Duration != 5*time.Second {
 		t.Fatalf("%+v", c)
 	}

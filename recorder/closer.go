@@ -12,9 +12,16 @@ import (
 	"go.uber.org/zap"
 )
 
-// unsynced is how many recordings may wait to be closed before they are no
-// longer forced to the disk one by one: it would never catch up.
-const unsynced = 64
+const (
+	// unsynced is how many recordings may wait to be closed before they are no
+	// longer forced to the disk: it would never catch up.
+	unsynced = 64
+	// gather is how long a recording waits for others to be forced to the disk
+	// with it: the file system then writes its own journal once for all.
+	gather = 50 * time.Millisecond
+	// copyRoom is the buffer through which files are hashed.
+	copyRoom = 128 << 10
+)
 
 // closer finishes recordings: the last samples, the sizes in the header, the
 // marks, and the hash of the whole file, which is read back for it. It does
@@ -25,11 +32,13 @@ type closer struct {
 	more *sync.Cond
 	todo []*recording
 	over bool
+	room []byte // only run uses it
 }
 
 func (c *closer) init(a *Audio) {
 	c.a = a
 	c.more = sync.NewCond(&c.mu)
+	c.room = make([]byte, copyRoom)
 }
 
 func (c *closer) add(r *recording) {
@@ -51,20 +60,60 @@ func (c *closer) run() {
 	defer c.a.others.Done()
 	defer c.a.ledger.close()
 	for {
-		c.mu.Lock()
-		for len(c.todo) == 0 && !c.over {
-			c.more.Wait()
-		}
-		if len(c.todo) == 0 {
-			c.mu.Unlock()
+		todo, over := c.wait()
+		if len(todo) == 0 {
 			return
 		}
-		r := c.todo[0]
-		c.todo = c.todo[1:]
-		waiting := len(c.todo)
-		c.mu.Unlock()
-		c.close(r, waiting < unsynced)
+		if !over && len(todo) < unsynced {
+			c.gather()
+			todo = append(todo, c.take()...)
+		}
+		sync := len(todo) < unsynced
+		for _, r := range todo {
+			c.write(r)
+			if sync && r.f != nil {
+				_ = writeSoon(r.f) // it is about to be waited for
+			}
+		}
+		for _, r := range todo {
+			c.close(r, sync)
+		}
 	}
+}
+
+// wait returns what there is to close, nothing when that was all.
+func (c *closer) wait() (todo []*recording, over bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for len(c.todo) == 0 && !c.over {
+		c.more.Wait()
+	}
+	todo, c.todo = c.todo, nil
+	return todo, c.over
+}
+
+func (c *closer) take() (todo []*recording) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	todo, c.todo = c.todo, nil
+	return todo
+}
+
+// gather waits for company.
+func (c *closer) gather() {
+	t := time.NewTimer(gather)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-c.a.quit:
+	}
+}
+
+// write puts the last of a recording into its files, so that they can be
+// forced to the disk together.
+func (c *closer) write(r *recording) {
+	defer c.a.recovered("finishing a recording panicked")
+	r.end()
 }
 
 // close finishes one recording and tells about it.
@@ -84,7 +133,7 @@ func (c *closer) close(r *recording, sync bool) {
 		}
 	}()
 	defer c.a.recovered("finishing a recording panicked")
-	out = r.finish(sync)
+	out = r.finish(sync, c.room)
 	if out.Err != nil {
 		c.a.troubled(out.Err.Error())
 		c.a.log.Error("recording could not be finished", zap.String("path", r.path), zap.Error(out.Err))
@@ -97,27 +146,41 @@ func (c *closer) close(r *recording, sync bool) {
 	}
 }
 
-// finish writes what is left of a recording and closes its files.
-func (r *recording) finish(sync bool) Closed {
-	out := Closed{
-		Path: r.path, Duration: time.Duration(r.top) * nsPerFrame,
-		Packets: r.packets, Lost: r.lost(),
-	}
+// end writes what is left of a recording: the last samples, the sizes in the
+// header, the marks.
+func (r *recording) end() {
+	r.lostAtEnd = r.lost()
 	r.fresh = true
 	r.flush()
+	if r.f == nil {
+		r.complete = true
+		return
+	}
+	tail := cueChunks(r.cues())
+	_, err := r.f.WriteAt(tail, headerSize+2*r.top)
+	if err == nil && r.failed == nil { // a file that is not whole is left to be repaired
+		_, err = r.f.WriteAt(wavHeader(r.law, r.call, r.began, r.top, len(tail)), 0)
+	}
+	r.note(first(r.failed, err))
+	r.complete = true
+}
+
+// finish hashes and closes the files of a recording that is complete.
+func (r *recording) finish(sync bool, room []byte) Closed {
+	if !r.complete {
+		r.note(fmt.Errorf("finishing recording %s: it panicked", r.path))
+	}
+	out := Closed{
+		Path: r.path, Duration: time.Duration(r.top) * nsPerFrame,
+		Packets: r.packets, Lost: r.lostAtEnd,
+	}
 	if r.dump != nil && r.dump.f != nil {
-		hash, err := seal(r.dump.f, sync)
+		hash, err := seal(r.dump.f, sync, room)
 		r.note(first(r.failed, err))
 		out.Extra, out.ExtraSHA256 = append(out.Extra, r.dump.path), append(out.ExtraSHA256, hash)
 	}
 	if r.f != nil {
-		tail := cueChunks(r.cues())
-		_, err := r.f.WriteAt(tail, headerSize+2*r.top)
-		if err == nil && r.failed == nil { // a file that is not whole is left to be repaired
-			_, err = r.f.WriteAt(wavHeader(r.law, r.call, r.began, r.top, len(tail)), 0)
-		}
-		r.note(first(r.failed, err))
-		hash, err := seal(r.f, sync)
+		hash, err := seal(r.f, sync, room)
 		r.note(first(r.failed, err))
 		out.SHA256 = hash
 	}
@@ -136,12 +199,12 @@ func first(errs ...error) error {
 }
 
 // seal forces a file to the disk, if it should, hashes it and closes it.
-func seal(f *os.File, sync bool) (hash string, err error) {
+func seal(f *os.File, sync bool, room []byte) (hash string, err error) {
 	if sync {
 		err = f.Sync()
 	}
 	h := sha256.New()
-	_, herr := io.Copy(h, io.NewSectionReader(f, 0, 1<<62))
+	_, herr := io.CopyBuffer(h, struct{ io.Reader }{io.NewSectionReader(f, 0, 1<<62)}, room)
 	if herr == nil {
 		hash = hex.EncodeToString(h.Sum(nil))
 	}

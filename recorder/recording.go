@@ -56,10 +56,12 @@ type recording struct {
 	flushed  time.Time
 	looked   time.Time
 
-	stopping bool
-	deadline time.Time
-	awaited  []awaited // what has to arrive before it is closed
-	done     func(Closed)
+	stopping  bool
+	complete  bool   // all of it was written
+	lostAtEnd uint64 // packets, before what was left was written
+	deadline  time.Time
+	awaited   []awaited // what has to arrive before it is closed
+	done      func(Closed)
 }
 
 // awaited is what a tap had on its way when a recording was stopped.

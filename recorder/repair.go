@@ -216,7 +216,7 @@ func repair(path string) (Repaired, error) {
 		return Repaired{}, err
 	}
 	sealed = true
-	hash, err := seal(f, true)
+	hash, err := seal(f, true, make([]byte, copyRoom))
 	if err != nil {
 		return Repaired{}, err
 	}

@@ -1,0 +1,12 @@
+package recorder
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// writeSoon has the system begin to write a file, without waiting for it.
+func writeSoon(f *os.File) error {
+	return unix.SyncFileRange(int(f.Fd()), 0, 0, unix.SYNC_FILE_RANGE_WRITE)
+}
