@@ -70,10 +70,7 @@ func (c *closer) run() {
 		}
 		sync := len(todo) < unsynced
 		for _, r := range todo {
-			c.write(r)
-			if sync && r.f != nil {
-				_ = writeSoon(r.f) // it is about to be waited for
-			}
+			c.write(r, sync)
 		}
 		for _, r := range todo {
 			c.close(r, sync)
@@ -111,9 +108,12 @@ func (c *closer) gather() {
 
 // write puts the last of a recording into its files, so that they can be
 // forced to the disk together.
-func (c *closer) write(r *recording) {
+func (c *closer) write(r *recording, sync bool) {
 	defer c.a.recovered("finishing a recording panicked")
 	r.end()
+	if sync && r.f != nil {
+		_ = writeSoon(r.f) // it is about to be waited for
+	}
 }
 
 // close finishes one recording and tells about it.
@@ -149,6 +149,9 @@ func (c *closer) close(r *recording, sync bool) {
 // end writes what is left of a recording: the last samples, the sizes in the
 // header, the marks.
 func (r *recording) end() {
+	for _, t := range r.tracks {
+		t.end()
+	}
 	r.lostAtEnd = r.lost()
 	r.fresh = true
 	r.flush()
@@ -185,7 +188,7 @@ func (r *recording) finish(sync bool, room []byte) Closed {
 		out.SHA256 = hash
 	}
 	out.Err = r.failed
-	r.finishTracks(&out, sync)
+	r.finishTracks(&out, sync, room)
 	return out
 }
 

@@ -49,9 +49,9 @@ func (l *recorderLoop) files() iter.Seq[*recording] {
 }
 
 // finishTracks closes the tracks of a recording and lists them in its result.
-func (r *recording) finishTracks(out *Closed, sync bool) {
+func (r *recording) finishTracks(out *Closed, sync bool, room []byte) {
 	for _, t := range r.tracks {
-		c := t.finish(sync)
+		c := t.finish(sync, room)
 		out.Extra = append(append(out.Extra, c.Path), c.Extra...)
 		out.ExtraSHA256 = append(append(out.ExtraSHA256, c.SHA256), c.ExtraSHA256...)
 		out.Packets += c.Packets

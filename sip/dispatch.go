@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -124,30 +125,21 @@ func unacceptable(req *gosip.Request) int {
 // whoever sends two means to be understood differently by two elements
 // (RFC 4475 sections 3.3.8 and 3.3.9).
 func single(req *gosip.Request) bool {
-	var from, to, id, seq, length, forwards int
+	var seen [6]int
 	for _, h := range req.Headers() {
-		switch longName(h.Name()) {
-		case "from":
-			from++
-		case "to":
-			to++
-		case "call-id":
-			id++
-		case "cseq":
-			seq++
-		case "content-length":
-			length++
-		case "max-forwards":
-			forwards++
+		for i, name := range [...]string{"from", "to", "call-id", "cseq", "content-length", "max-forwards"} {
+			if isNamed(h, name) {
+				seen[i]++
+			}
 		}
 	}
-	return from <= 1 && to <= 1 && id <= 1 && seq <= 1 && length <= 1 && forwards <= 1
+	return slices.Max(seen[:]) <= 1
 }
 
 // hops tells whether every Via could be read.
 func hops(req *gosip.Request) bool {
 	for _, h := range req.Headers() {
-		if _, typed := h.(*gosip.ViaHeader); longName(h.Name()) == "via" && !typed {
+		if _, typed := h.(*gosip.ViaHeader); !typed && isNamed(h, "via") {
 			return false
 		}
 	}

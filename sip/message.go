@@ -1,6 +1,8 @@
 package sip
 
 import (
+	"iter"
+	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -105,8 +107,19 @@ func carry(in, out gosip.Message, except ...string) {
 		if edge.IsInternal(h) || isOwned(h) || slices.ContainsFunc(except, func(x string) bool { return isNamed(h, x) }) {
 			continue
 		}
-		out.AppendHeader(gosip.NewHeader(h.Name(), h.Value()))
+		out.AppendHeader(sameHeader(h))
 	}
+}
+
+// sameHeader is a header for another message: the same one, because the text of a
+// header is never changed, but for those that the library keeps track of.
+func sameHeader(h gosip.Header) gosip.Header {
+	switch h.(type) {
+	case *gosip.ViaHeader, *gosip.FromHeader, *gosip.ToHeader, *gosip.CallIDHeader, *gosip.CSeqHeader, *gosip.ContactHeader,
+		*gosip.RouteHeader, *gosip.RecordRouteHeader, *gosip.MaxForwardsHeader, *gosip.ContentLengthHeader, *gosip.ContentTypeHeader:
+		return gosip.NewHeader(h.Name(), h.Value())
+	}
+	return h
 }
 
 // address is a name-addr or addr-spec with its header parameters
@@ -169,7 +182,7 @@ func (a address) without(name string) address {
 }
 
 func param(params, name string) (string, bool) {
-	for _, p := range splitOutsideQuotes(params, ';') {
+	for p := range partsOutsideQuotes(params, ';') {
 		k, v, _ := strings.Cut(p, "=")
 		if strings.EqualFold(strings.TrimSpace(k), name) {
 			return strings.TrimSpace(v), true
@@ -183,7 +196,7 @@ func param(params, name string) (string, bool) {
 func list(values []string) []string {
 	var out []string
 	for _, v := range values {
-		for _, s := range splitOutsideQuotes(v, ',') {
+		for s := range partsOutsideQuotes(v, ',') {
 			if s = strings.TrimSpace(s); s != "" {
 				out = append(out, s)
 			}
@@ -208,36 +221,46 @@ func indexOutsideQuotes(s string, c byte) int {
 }
 
 func splitOutsideQuotes(s string, sep byte) []string {
-	var out []string
-	quoted, angle, from := false, 0, 0
-	for i := 0; i < len(s); i++ {
-		switch c := s[i]; {
-		case c == '\\' && quoted:
-			i++
-		case c == '"':
-			quoted = !quoted
-		case quoted:
-		case c == '<':
-			angle++
-		case c == '>' && angle > 0:
-			angle--
-		case c == sep && angle == 0:
-			out = append(out, s[from:i])
-			from = i + 1
+	return slices.Collect(partsOutsideQuotes(s, sep))
+}
+
+// partsOutsideQuotes are what splitOutsideQuotes returns, one by one.
+func partsOutsideQuotes(s string, sep byte) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		quoted, angle, from := false, 0, 0
+		for i := 0; i < len(s); i++ {
+			switch c := s[i]; {
+			case c == '\\' && quoted:
+				i++
+			case c == '"':
+				quoted = !quoted
+			case quoted:
+			case c == '<':
+				angle++
+			case c == '>' && angle > 0:
+				angle--
+			case c == sep && angle == 0:
+				if !yield(s[from:i]) {
+					return
+				}
+				from = i + 1
+			}
 		}
+		yield(s[from:])
 	}
-	return append(out, s[from:])
 }
 
 // cseq returns the number and method of a message's CSeq; ok is false when
 // there is none that can be read.
 func cseq(msg gosip.Message) (n uint32, method string, ok bool) {
-	f := strings.Fields(get(msg, "cseq"))
-	if len(f) != 2 {
+	text := strings.TrimSpace(get(msg, "cseq"))
+	end := strings.IndexAny(text, " \t")
+	if end < 0 {
 		return 0, "", false
 	}
-	v, err := strconv.ParseUint(f[0], 10, 32)
-	return uint32(v), f[1], err == nil
+	method = strings.TrimSpace(text[end:])
+	v, err := strconv.ParseUint(text[:end], 10, 32)
+	return uint32(v), method, err == nil && !strings.ContainsAny(method, " \t")
 }
 
 // tag returns the tag of a From or To value; "" if it has none.
@@ -249,19 +272,70 @@ func tag(value string) string {
 // respond builds an answer of our own to req with to as the To tag. From, To
 // and Via are the request's own text (RFC 3261 section 8.2.6.2).
 func respond(req *gosip.Request, code int, reason, toTag string) *gosip.Response {
-	res := gosip.NewResponseFromRequest(req, code, reason, nil)
-	for _, name := range []string{"From", "To"} {
-		value := get(req, strings.ToLower(name))
+	res := gosip.NewResponse(code, reason)
+	res.SipVersion = req.SipVersion
+	routed := code > 100 && code < 300 && req.Method != gosip.REGISTER // RFC 3261 section 12.1.1
+	for _, h := range req.Headers() {
+		switch {
+		case isNamed(h, "record-route") && routed, isNamed(h, "timestamp") && code == 100:
+			res.AppendHeader(sameHeader(h))
+		case isNamed(h, "via"):
+			res.AppendHeader(gosip.HeaderClone(h))
+		}
+	}
+	if via := res.Via(); via != nil {
+		received(via, req.Source())
+	}
+	for _, h := range [...][2]string{{"From", "from"}, {"To", "to"}, {"Call-ID", "call-id"}} {
+		value := get(req, h[1])
 		if value == "" {
 			continue
 		}
-		if name == "To" && toTag != "" && tag(value) == "" && code != 100 {
+		if h[0] == "To" && toTag != "" && code != 100 && tag(value) == "" {
 			value += ";tag=" + toTag
 		}
-		res.RemoveHeader(name)
-		res.AppendHeader(gosip.NewHeader(name, value))
+		res.AppendHeader(gosip.NewHeader(h[0], value))
 	}
+	if seq := req.CSeq(); seq != nil {
+		res.AppendHeader(gosip.HeaderClone(seq))
+	}
+	res.SetBody(nil)
+	res.SetTransport(req.Transport())
+	res.SetDestination(wayBack(req))
 	return res
+}
+
+// received tells in a Via that asks for it where the request came from
+// (RFC 3581 section 4).
+func received(via *gosip.ViaHeader, source string) {
+	if port, asked := via.Params.Get("rport"); asked && port == "" {
+		if host, port, err := net.SplitHostPort(source); err == nil {
+			via.Params.Add("rport", port)
+			via.Params.Add("received", host)
+		}
+	}
+}
+
+// wayBack is where the answer to a request goes: over UDP to the address that
+// it came from, and there to the port of its Via unless that asks for the
+// source's (RFC 3261 section 18.2.2, RFC 3581 section 4).
+func wayBack(req *gosip.Request) string {
+	via := req.Via()
+	if via == nil || gosip.IsReliable(req.Transport()) {
+		return req.Source()
+	}
+	if port, asked := via.Params.Get("rport"); asked && port == "" {
+		return req.Source()
+	}
+	host, _, err := net.SplitHostPort(req.Source())
+	if err != nil {
+		return req.Source()
+	}
+	port := via.Port
+	if port <= 0 {
+		port = gosip.DefaultPort(req.Transport())
+	}
+	return net.JoinHostPort(host, itoa(port))
 }
 
 // reasons are the phrases of the status codes that we send ourselves.

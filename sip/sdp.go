@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"bytes"
 	"fmt"
 	"net/netip"
 	"strconv"
@@ -37,7 +38,7 @@ type origin struct {
 }
 
 func parseSDP(body []byte) (*session, error) {
-	s := &session{}
+	s := &session{lines: make([]string, 0, 1+bytes.Count(body, []byte{'\n'}))}
 	for l := range strings.SplitSeq(string(body), "\n") {
 		if l = strings.TrimRight(l, "\r"); l != "" {
 			s.lines = append(s.lines, l)
@@ -100,7 +101,10 @@ func (s *session) kinds() []media.Kind {
 func (s *session) attr(m mline, name string) (string, bool) {
 	for _, part := range [][]string{s.lines[m.from:m.to], s.lines[:s.head]} {
 		for _, l := range part {
-			if v, ok := strings.CutPrefix(l, "a="+name); ok {
+			if !strings.HasPrefix(l, "a=") {
+				continue
+			}
+			if v, ok := strings.CutPrefix(l[2:], name); ok {
 				if v == "" {
 					return "", true
 				}
@@ -117,7 +121,10 @@ func (s *session) attr(m mline, name string) (string, bool) {
 func (s *session) connection(m mline) netip.Addr {
 	for _, part := range [][]string{s.lines[m.from:m.to], s.lines[:s.head]} {
 		for _, l := range part {
-			if f := strings.Fields(strings.TrimPrefix(l, "c=")); strings.HasPrefix(l, "c=") && len(f) == 3 {
+			if !strings.HasPrefix(l, "c=") {
+				continue
+			}
+			if f := strings.Fields(l[2:]); len(f) == 3 {
 				text, _, _ := strings.Cut(f[2], "/")
 				if a, err := netip.ParseAddr(text); err == nil {
 					return a.Unmap()
@@ -162,9 +169,11 @@ func (s *session) codecs(m mline) []media.Codec {
 			c = media.Codec{PT: uint8(pt), Channels: 1}
 		}
 		for _, l := range s.lines[m.from:m.to] {
-			if v, ok := strings.CutPrefix(l, "a=rtpmap:"+f+" "); ok {
-				c = parseRTPMap(uint8(pt), v)
-				break
+			if v, ok := strings.CutPrefix(l, "a=rtpmap:"); ok {
+				if v, ok = strings.CutPrefix(v, f); ok && strings.HasPrefix(v, " ") {
+					c = parseRTPMap(uint8(pt), v[1:])
+					break
+				}
 			}
 		}
 		out = append(out, c)
@@ -298,8 +307,10 @@ func firstPort(ports []media.Ports) netip.Addr {
 
 // addressed replaces the address of a c= line; 0.0.0.0 is a hold and stays one.
 func (s *session) addressed(l string, a netip.Addr) string {
-	f := strings.Fields(l)
-	if !strings.HasPrefix(l, "c=") || len(f) != 3 || !a.IsValid() || f[2] == "0.0.0.0" {
+	if !strings.HasPrefix(l, "c=") || !a.IsValid() {
+		return l
+	}
+	if f := strings.Fields(l); len(f) != 3 || f[2] == "0.0.0.0" {
 		return l
 	}
 	return "c=IN " + family(a) + " " + a.String()
@@ -324,8 +335,11 @@ func family(a netip.Addr) string {
 // session in a new version whenever the body differs.
 func name(lines []string, a netip.Addr, o *origin) {
 	for i, l := range lines {
-		f := strings.Fields(strings.TrimPrefix(l, "o="))
-		if !strings.HasPrefix(l, "o=") || len(f) != 6 {
+		if !strings.HasPrefix(l, "o=") {
+			continue
+		}
+		f := strings.Fields(l[2:])
+		if len(f) != 6 {
 			continue
 		}
 		if o.ID == "" {

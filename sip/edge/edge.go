@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -75,9 +76,12 @@ const arrivalName = "holdline-arrival"
 // ArrivalOf returns how msg came in. For a message that did not come through
 // an Edge it returns an empty Arrival.
 func ArrivalOf(msg gosip.Message) *Arrival {
-	for _, h := range msg.GetHeaders(arrivalName) {
-		if a, ok := h.(*arrivalHeader); ok {
-			return a.arrival
+	// GetHeaders would make a lower-case copy of every name.
+	if m, ok := msg.(interface{ Headers() []gosip.Header }); ok {
+		for _, h := range slices.Backward(m.Headers()) { // it was put last
+			if a, ok := h.(*arrivalHeader); ok {
+				return a.arrival
+			}
 		}
 	}
 	return &Arrival{}
