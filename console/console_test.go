@@ -352,7 +352,7 @@ func TestAlerts(t *testing.T) {
 	if w := b.do("POST", "/v1/alerts/3/ack", ""); w.Code != 200 || !strings.Contains(w.Body.String(), "10.1.2.3") {
 		t.Errorf("ack without a body: %d %s", w.Code, w.Body)
 	}
-	b.journal.broken = errors.New("disk gone") // the alerts are in memory
+	b.journal.breaks(errors.New("disk gone")) // the alerts are in memory
 	if w := b.do("GET", "/v1/alerts", ""); w.Code != 200 {
 		t.Errorf("journal gone: %d %s", w.Code, w.Body)
 	}

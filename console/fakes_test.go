@@ -72,6 +72,13 @@ func (j *memory) Read(_ context.Context, kind string, each func(recorder.Record)
 	return err
 }
 
+// breaks makes every Read fail.
+func (j *memory) breaks(err error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.broken = err
+}
+
 func (j *memory) Last() uint64 {
 	j.mu.Lock()
 	defer j.mu.Unlock()

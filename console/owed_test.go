@@ -122,7 +122,7 @@ func TestMarksOfUnknownCalls(t *testing.T) {
 	if w := b.do("PUT", "/v1/calls/nobody/intake", `{"nature":"fire"}`); w.Code != 404 {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
-	b.journal.broken = errors.New("disk gone")
+	b.journal.breaks(errors.New("disk gone"))
 	if w := b.do("PUT", "/v1/calls/nobody/intake", `{"nature":"fire"}`); w.Code != 500 {
 		t.Errorf("disk gone: %d %s", w.Code, w.Body)
 	}

@@ -162,6 +162,9 @@ func (c *Call) record(kind string, data any) {
 }
 
 func (c *Call) entry(kind string, data any) recorder.Entry {
+	if d, ok := data.(alertData); ok {
+		data = d.of(c)
+	}
 	return recorder.Entry{Time: time.Now(), Call: c.ID, Kind: kind, Data: data}
 }
 

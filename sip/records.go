@@ -161,6 +161,21 @@ type alertData struct {
 	LastsMS  int64    `json:"lastsMs,omitempty"` // how long the taker has been away
 	Class    Class    `json:"class,omitempty"`
 	Evidence []string `json:"evidence,omitempty"`
+
+	// Who is concerned, for when the call is over and cannot be asked any more.
+	From        string `json:"from,omitempty"`
+	To          string `json:"to,omitempty"`
+	EmergencyID string `json:"emergencyId,omitempty"`
+	IncidentID  string `json:"incidentId,omitempty"`
+}
+
+// of adds to an alert whose call it is about, and how long the caller has waited.
+func (d alertData) of(c *Call) alertData {
+	d.From, d.To, d.EmergencyID, d.IncidentID = c.From, c.To, c.EmergencyID, c.IncidentID
+	if d.WaitingMS == 0 && !c.WaitingFrom.IsZero() {
+		d.WaitingMS = time.Since(c.WaitingFrom).Milliseconds()
+	}
+	return d
 }
 
 // calledOffData is rescue.calledoff.

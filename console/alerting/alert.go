@@ -162,6 +162,7 @@ type facts struct {
 	Agent       string   `json:"agent"`
 	Rule        string   `json:"rule"`
 	After       string   `json:"after"`
+	Level       int      `json:"level"` // how often the same was told under other ids
 	From        string   `json:"from"`
 	To          string   `json:"to"`
 	EmergencyID string   `json:"emergencyId"`
@@ -181,6 +182,8 @@ const (
 	causeRecording  = "recording"
 	causeChannel    = "channel"
 	causeTest       = "test"
+	causeAssist     = "assist"
+	causeUnrelayed  = "unrelayed"
 )
 
 // severityOf is how urgent a cause is when its record does not say.
@@ -188,10 +191,13 @@ func severityOf(f facts, call string) Severity {
 	if slices.Contains(Severities(), f.Severity) {
 		return f.Severity
 	}
+	if f.Cause == causeUnrelayed && f.Level > 1 {
+		return Critical // it was told before, and nobody has acted
+	}
 	switch f.Cause {
 	case causeTest, causeAlive:
 		return Info
-	case causeReview, causeDead, causeDegraded, causeRecording, causeChannel, "pattern", "callback", "callback owed", "unrelayed":
+	case causeReview, causeDead, causeDegraded, causeRecording, causeChannel, "pattern", "callback", "surge", causeUnrelayed:
 		return Warning
 	}
 	if call != "" {
@@ -209,7 +215,7 @@ func waits(cause string) bool {
 // happened must be looked at all the same, or something is still owed.
 func outlives(cause string) bool {
 	switch cause {
-	case causeReview, causeRecording, "pattern", "callback", "callback owed", "unrelayed":
+	case causeReview, causeRecording, "pattern", "callback", causeUnrelayed:
 		return true
 	}
 	return false

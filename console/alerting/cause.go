@@ -16,6 +16,11 @@ import (
 const (
 	kindRescued  = "rescue.answered"
 	kindEnded    = "call.ended"
+	kindJoined   = "supervisor.joined"
+	kindMode     = "supervisor.mode"
+	kindAssisted = "assist.ended"
+	kindMarked   = "intake.marked"
+	kindRelayed  = "unrelayed.done"
 	kindStarted  = "node.started"
 	kindStopped  = "node.stopped"
 	kindDegraded = "node.degraded"
@@ -40,6 +45,50 @@ func (d *Desk) rescued(r recorder.Record) {
 		if waits(e.Cause) && e.Seq < r.Seq {
 			who := whom(a.Position, a.Agent)
 			d.resolve(e, r.Time, "the caller is with "+who, who)
+		}
+	}
+}
+
+// joined resolves the same alerts when a supervisor speaks with a caller whom
+// nobody else has.
+func (d *Desk) joined(r recorder.Record) {
+	var s struct{ Mode, Target, By, Taker string }
+	if json.Unmarshal(r.Data, &s) != nil || s.Taker != "" || s.Mode != "barge" && s.Mode != "taker" {
+		return
+	}
+	who := s.Target
+	if who == "" {
+		who = s.By
+	}
+	for _, e := range d.x.calls[r.Call] {
+		if waits(e.Cause) && e.Seq < r.Seq {
+			d.resolve(e, r.Time, "the caller is with the supervisor "+who, who)
+		}
+	}
+}
+
+// assisted resolves the request of a call taker who got help.
+func (d *Desk) assisted(r recorder.Record) {
+	var a struct{ Alert, How, With string }
+	if json.Unmarshal(r.Data, &a) != nil || a.With == "" {
+		return
+	}
+	for _, e := range d.x.calls[r.Call] {
+		if e.ID == a.Alert || e.facts.After == a.Alert && e.Cause == causeAssist {
+			d.resolve(e, r.Time, a.How+": "+a.With, a.With)
+		}
+	}
+}
+
+// relayed resolves the alerts about a call that was not passed on, once it is.
+func (d *Desk) relayed(r recorder.Record) {
+	var m struct{ Field, Value, By string }
+	if json.Unmarshal(r.Data, &m) != nil || r.Kind == kindMarked && m.Field != "dispatched" && m.Field != "disposition" {
+		return
+	}
+	for _, e := range d.x.calls[r.Call] {
+		if e.Cause == causeUnrelayed && e.Seq < r.Seq {
+			d.resolve(e, r.Time, "it was passed on, says "+m.By, "")
 		}
 	}
 }

@@ -252,6 +252,12 @@ func (d *Desk) take(r recorder.Record) {
 		d.rescued(r)
 	case kindEnded:
 		d.ended(r)
+	case kindJoined, kindMode:
+		d.joined(r)
+	case kindAssisted:
+		d.assisted(r)
+	case kindMarked, kindRelayed:
+		d.relayed(r)
 	case kindDegraded:
 		d.degraded(r)
 	case kindStarted:
