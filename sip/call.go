@@ -92,12 +92,13 @@ type Call struct {
 	ended     ending
 	reliables map[uint32]reliable // by the number the caller knows them by
 
-	transfer *transfer // the one that is under way
-	asked    *asking   // the last request for help
-	relief   *relief   // the handover that is under way
-	pending  *release  // the release that is being judged
-	ready    *leg      // a target that answered while it was
-	vigil    vigil
+	transfer    *transfer // the one that is under way
+	asked       *asking   // the last request for help
+	relief      *relief   // the handover that is under way
+	pending     *release  // the release that is being judged
+	ready       *leg      // a target that answered while it was
+	vigil       vigil
+	forgedAlert bool // a supervisor was told of a request in the caller's name
 
 	prompted  time.Time // when the running rescue began
 	alertID   string

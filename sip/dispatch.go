@@ -28,7 +28,11 @@ func (g *Guard) dispatch(req *gosip.Request, tx *gosip.ServerTx) {
 		return
 	}
 	if code := unacceptable(req); code != 0 {
-		g.refuse(req, tx, code)
+		if code == 400 {
+			g.intrusion(g.knownCall(req), req, tx, code, malformed)
+		} else {
+			g.refuse(req, tx, code)
+		}
 		return
 	}
 	if v := getAll(req, "proxy-require"); len(v) > 0 && req.Method != gosip.INVITE && tag(get(req, "to")) == "" {
@@ -177,7 +181,11 @@ func (g *Guard) inDialog(req *gosip.Request, tx *gosip.ServerTx) {
 	if c != nil {
 		posted = c.enter(func() { c.onRequest(req, tx) })
 	}
-	if !posted && req.Method != gosip.ACK {
+	switch {
+	case posted || req.Method == gosip.ACK:
+	case c == nil && g.knownCall(req) != "":
+		g.intrusion(g.knownCall(req), req, tx, 481, noDialog)
+	default:
 		g.refuse(req, tx, 481)
 	}
 }
@@ -200,8 +208,12 @@ func (c *Call) onRequest(req *gosip.Request, tx *gosip.ServerTx) {
 	l := c.legOf(req)
 	if l == nil {
 		if req.Method != gosip.ACK {
-			c.g.refuse(req, tx, 481)
+			c.g.intrusion(c.ID, req, tx, 481, noDialog)
 		}
+		return
+	}
+	if c.forges(l, req) {
+		c.forgery(req, tx)
 		return
 	}
 	l.Peer = req.Source()

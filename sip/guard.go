@@ -26,19 +26,20 @@ import (
 
 // Guard is one node: its sockets, its calls, its positions.
 type Guard struct {
-	opts     Options
-	log      *zap.Logger
-	edge     *edge.Edge
-	settings atomic.Pointer[Settings]
-	table    table
-	desks    *desks
-	watcher  *watcher
-	queue    *queue
-	draining atomic.Bool
-	stopped  chan struct{}
-	stopOnce sync.Once
-	wg       sync.WaitGroup
-	stats    counters
+	opts      Options
+	log       *zap.Logger
+	edge      *edge.Edge
+	settings  atomic.Pointer[Settings]
+	table     table
+	desks     *desks
+	watcher   *watcher
+	intruders intruders
+	queue     *queue
+	draining  atomic.Bool
+	stopped   chan struct{}
+	stopOnce  sync.Once
+	wg        sync.WaitGroup
+	stats     counters
 
 	mu         sync.RWMutex
 	calls      map[*Call]struct{}

@@ -25,9 +25,7 @@ func (c *Call) rescue() {
 	c.endVigil()
 	c.prompted = r.data.At
 	c.media.Prompt()
-	if c.transfer != nil {
-		c.transfer = nil // its target goes on being called, and takes the call if it answers
-	}
+	c.endTransfer()
 	c.relief = nil // as are those who were asked to relieve the taker
 	for _, l := range c.offers {
 		l.Rescue = true

@@ -63,6 +63,23 @@ func (c *Call) transferAlert(by *leg, t target, cause, why string) {
 	})
 }
 
+// endTransfer ends the transfer of a taker who did not wait for it. A position,
+// or a target of the queue, goes on being called and takes the call if it
+// answers. Anybody else would only keep the queue waiting.
+func (c *Call) endTransfer() {
+	t := c.transfer
+	c.transfer = nil
+	if t == nil {
+		return
+	}
+	s := c.g.settings.Load()
+	if !t.to.Desk && !s.isFallback(s.target(t.to.URI)) && slices.Contains(c.offers, t.to) && t.to != c.ready {
+		c.offers = without(c.offers, t.to)
+		c.recordFailure(t.to, failure{Reason: "given up: the taker left before the transfer was answered"})
+		c.giveUp(t.to)
+	}
+}
+
 // bareURI is a URI without its parameters, as lists of targets name it.
 func bareURI(uri string) string {
 	for i := range uri {
