@@ -229,3 +229,34 @@ func (w *world) takerDialog(call *phone.Call) Dialog {
 	c.post(func() { found <- c.taker.Dialog })
 	return <-found
 }
+
+// Phones that send their keys by INFO switch with them all the same.
+func TestSupervisorDialsByInfo(t *testing.T) {
+	inWorld(t, supervised(), []string{"caller", "pos-1", "sup-1"}, func(w *world) {
+		caller := w.calls("caller")
+		w.answers("pos-1")
+		_, sup := w.supervises(caller, ModeListen, "sup-1")
+		press := func(kind, body string) {
+			res, err := sup.Request(w.ctx, phone.Request{Method: "INFO", ContentType: kind, Body: []byte(body)})
+			if err != nil || res.StatusCode != 200 {
+				t.Fatalf("INFO: %v, %v", res, err)
+			}
+		}
+		press("application/dtmf-relay", "Signal=*\r\nDuration=160\r\n")
+		press("application/dtmf-relay", "Signal= 2\r\nDuration=160\r\n")
+		if got := w.attending(caller, 2); got != "whisper" {
+			t.Errorf("after *2 attends as %q", got)
+		}
+		for _, key := range []string{"5", "*", "*", "3"} {
+			press("application/dtmf", key)
+		}
+		if got := w.attending(caller, 2); got != "barge" {
+			t.Errorf("after 5**3 attends as %q", got)
+		}
+		if n := w.phone("caller").Count(false, "INFO") + w.phone("pos-1").Count(false, "INFO"); n != 0 {
+			t.Errorf("the parties got %d INFOs", n)
+		}
+		w.hangsUp(caller)
+		w.nothingLeft()
+	})
+}

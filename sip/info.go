@@ -19,6 +19,10 @@ func (c *Call) onInfo(l *leg, req *gosip.Request, tx *gosip.ServerTx) {
 		c.ok(req, tx)
 		return
 	}
+	if l.supervises() && l != c.taker && c.infoKey(l, req) {
+		c.ok(req, tx)
+		return
+	}
 	c.onOther(l, req, tx)
 }
 

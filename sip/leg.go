@@ -96,6 +96,7 @@ type leg struct {
 	hungUp  func(why string) // tells a browser's gateway that the part is over; such a leg has no dialog
 	track   int              // of a supervisor's audio in the recording
 	unheard string           // why a supervisor cannot be mixed in
+	dialled string           // the part of a code that a supervisor's phone has sent by INFO
 	taking  bool             // a supervisor's take-over is on its way to the disk
 	helped  bool             // came because of an assist
 	parting string           // how a supervisor's part ended

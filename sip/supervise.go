@@ -218,6 +218,9 @@ func (c *Call) joinOf(id string) *leg {
 func (c *Call) joinView(l *leg) JoinView {
 	v := JoinView{ID: l.Join.ID, Call: c.ID, Mode: l.Join.Mode, Target: l.Target, By: l.Join.By, Via: l.Join.Via,
 		State: string(l.State), Asked: l.Join.Asked, Joined: l.Join.Joined}
+	if l.taking {
+		v.Mode = ModeTaker // on its way to the disk
+	}
 	if l.Join.Over {
 		v.State = string(Over)
 	}

@@ -81,8 +81,11 @@ func TestTakeOver(t *testing.T) {
 		caller := w.calls("caller")
 		pos := w.answers("pos-1")
 		v, sup := w.supervises(caller, ModeListen, "sup-1")
-		_, err := w.guard.TakeOver(w.ctx, caller.ID(), v.ID, "chief")
+		taken, err := w.guard.TakeOver(w.ctx, caller.ID(), v.ID, "chief")
 		w.must(err)
+		if taken.Mode != ModeTaker {
+			t.Errorf("the take-over is answered with %+v", taken)
+		}
 		w.hears(caller, "leg 2")
 		w.ended(pos, "pos-1", "BYE", true)
 		if got := headerOf(pos.End().By, "reason"); !strings.Contains(got, "taken over by a supervisor") {
