@@ -51,6 +51,8 @@ func TestLivePageInABrowser(t *testing.T) {
 	see("the caller who waits", `document.getElementById("waiting").textContent.includes("onerror") && document.title !== "owned"`)
 	see("a running clock", `/^0:0[1-9]/.test(document.querySelector("#waiting .clock").textContent)`)
 	see("the alert", `document.getElementById("alerts").textContent.includes("intercept: nothing is marked")`)
+	see("how long the caller is alone", `/caller ALONE 0:0[0-9]/.test(document.getElementById("alerts").textContent)`)
+	see("that it rang", `Number(document.body.dataset.rang) === 1`)
 
 	click := chromedp.Evaluate[bool](`document.querySelector("#alerts button").click() === undefined`)
 	if _, err := chromedp.Run(ctx, click); err != nil {

@@ -2,6 +2,8 @@
 // calls and alerts are then asked for anew. Everything is written as text,
 // never as markup, because callers choose their own names.
 
+import { ring, soundButton } from "./sound.js";
+
 const $ = (id) => document.getElementById(id);
 const mostEvents = 200;
 
@@ -72,10 +74,21 @@ async function drawCalls() {
   show("calls", "no-calls", calls.filter((c) => !waits(c)).map(callRow));
 }
 
+// now says how things stand for the caller of an alert.
+function now(alert) {
+  const s = alert.situation;
+  if (alert.resolved) return el("b", alert.resolved.why, "resolved");
+  if (!s) return el("span", "");
+  if (s.waitingSince) {
+    const b = el("b", "caller ALONE ");
+    b.append(clock("span", s.waitingSince));
+    return b;
+  }
+  return el("span", s.with ? `caller is with ${s.with}${s.agent ? ` (${s.agent})` : ""}` : s.state === "over" ? "call is over" : s.state);
+}
+
 function alertItem(alert) {
-  const li = el("li");
-  const { cause, why } = alert.data || {};
-  const words = why ? (cause ? `${cause}: ${why}` : why) : "look at this call";
+  const li = el("li", undefined, alert.severity);
   const button = el("button", "Acknowledge");
   button.addEventListener("click", async () => {
     button.disabled = true;
@@ -85,13 +98,17 @@ function alertItem(alert) {
     if (!answer.ok) button.disabled = false;
     later(drawAlerts);
   });
-  li.append(el("span", new Date(alert.raised).toLocaleTimeString(), "clock"), el("span", words), el("span", alert.call || "", "quiet"), button);
+  li.append(el("span", new Date(alert.raised).toLocaleTimeString(), "clock"), el("strong", alert.severity), el("span", alert.summary), now(alert));
+  if (alert.repeats) li.append(el("span", `${alert.repeats + 1} times`));
+  if (alert.escalated) li.append(el("span", `told ${alert.escalated.channels.join(", ")}: ${alert.escalated.why}`, "quiet"));
+  li.append(el("span", alert.situation?.from || alert.call || "", "quiet"), button);
   return li;
 }
 
 async function drawAlerts() {
   const { alerts } = await ask("/v1/alerts?open=true");
   show("alerts", "no-alerts", alerts.map(alertItem));
+  ring(alerts);
 }
 
 // later runs draw soon, once, however many events ask for it meanwhile.
@@ -123,7 +140,7 @@ function addEvent(event) {
 
 const kinds = ["call.offered", "call.answered", "call.failed", "call.ended", "intake.marked", "release.requested",
   "release.allowed", "release.intercepted", "rescue.prompted", "rescue.offered", "rescue.failed", "rescue.answered",
-  "alert.raised", "alert.acknowledged", "supervisor.joined", "supervisor.left", "recording.started", "recording.closed",
+  "alert.raised", "alert.acknowledged", "alert.resolved", "alert.escalated", "supervisor.joined", "supervisor.left", "recording.started", "recording.closed",
   "node.started", "node.degraded", "node.stopped"];
 
 const recent = 50; // events shown when the page is opened
@@ -132,3 +149,4 @@ for (const kind of kinds) source.addEventListener(kind, addEvent);
 source.addEventListener("open", () => { linkLost(false); later(drawCalls); later(drawAlerts); });
 source.addEventListener("error", () => linkLost(true));
 setInterval(tick, 1000);
+soundButton($("sound"));
