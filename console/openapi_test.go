@@ -13,6 +13,7 @@ import (
 	"holdline/console/sources"
 	"holdline/policy"
 	"holdline/policy/ledger"
+	"holdline/policy/pattern"
 	"holdline/sip"
 )
 
@@ -95,6 +96,7 @@ func TestOpenAPISchemasMatchTheTypes(t *testing.T) {
 		"Alert": alerting.Alert{}, "Situation": alerting.Situation{}, "Action": alerting.Action{}, "Channel": alerting.Status{}, "ChannelTest": alerting.Tested{}, "Agent": AgentView{}, "Join": joinAnswer{}, "Assist": sip.AssistView{}, "Failure": failure{},
 		"Document": sources.Received{}, "Joined": sources.Joined{},
 		"Surge": SurgeView{}, "Callback": ledger.Callback{}, "Unrelayed": ledger.Unrelayed{}, "Closed": ledger.Closed{},
+		"Patterns": patternsAnswer{}, "PatternSignal": pattern.SignalState{}, "PatternAgent": pattern.AgentState{}, "PatternChart": pattern.ChartState{},
 	} {
 		schema, _ := schemas[name].(map[string]any)
 		properties, _ := schema["properties"].(map[string]any)

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"holdline/policy/ledger"
+	"holdline/policy/pattern"
 	"holdline/recorder"
 )
 
@@ -31,6 +32,8 @@ type Accounts struct {
 	Surge   *Surge   // nil: always off
 	Account Account  // who is owed a callback; nil: nobody
 	Past    *Past    // calls that are over; nil: none can be marked
+	// Patterns is what is counted of each call taker; nil: nothing.
+	Patterns Patterns
 	// CaughtUp waits until Account knows what the journal has, and reports
 	// false if it does not when ctx is done. nil: it always knows.
 	CaughtUp func(ctx context.Context) bool
@@ -46,6 +49,9 @@ func (a *Accounts) complete(j Journal) {
 	}
 	if a.Account == nil {
 		a.Account = ledger.New(ledger.Options{})
+	}
+	if a.Patterns == nil {
+		a.Patterns = pattern.New(pattern.Options{})
 	}
 }
 

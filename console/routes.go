@@ -47,6 +47,7 @@ func (c *Console) routes() []route {
 		{"/v1/callbacks/{id}/done", m{"POST": c.postCallbackDone}},
 		{"/v1/unrelayed", m{"GET": c.listUnrelayed}},
 		{"/v1/unrelayed/{id}/done", m{"POST": c.postUnrelayedDone}},
+		{"/v1/patterns", m{"GET": c.listPatterns}},
 		{"/v1/recordings/{call}", m{"GET": c.getRecording}},
 		{"/v1/evidence/{call}", m{"GET": c.getEvidence}},
 		{"/v1/holds", m{"GET": c.listHolds}},

@@ -36,6 +36,7 @@ type Config struct {
 	Rescue    Rescue     `yaml:"rescue"`
 	Redials   Redials    `yaml:"redials"`
 	Relay     Relay      `yaml:"relay"`
+	Patterns  Patterns   `yaml:"patterns"`
 	Policy    Policy     `yaml:"policy"`
 	Recording Recording  `yaml:"recording"`
 	Retention Retention  `yaml:"retention"`
@@ -201,6 +202,7 @@ func Default() Config {
 		},
 		Redials:   Redials{Within: Duration(10 * time.Minute), DisplayPrefix: "REDIAL "},
 		Relay:     defaultRelay(),
+		Patterns:  defaultPatterns(),
 		Recording: Recording{Enabled: true, Signalling: true},
 		Retention: Retention{Ordinary: Period(120 * day), Evidential: Period(730 * day)},
 		Console:   Console{Listen: HostPort{netip.MustParseAddrPort("127.0.0.1:8911")}, WebRTC: WebRTC{Enabled: true}},

@@ -346,6 +346,13 @@ func (d *decoder) scalar(node ast.Node, v reflect.Value, path string) {
 			return
 		}
 		v.SetInt(int64(n))
+	case reflect.Float64:
+		f, err := strconv.ParseFloat(s, 64)
+		if err != nil {
+			d.refuse(path, start(node), "%s must be a number, not %s", path, quote(s))
+			return
+		}
+		v.SetFloat(f)
 	default:
 		v.SetString(s)
 	}

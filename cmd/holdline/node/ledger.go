@@ -32,6 +32,7 @@ func (n *Node) openLedger(c *config.Config) error {
 	j := console.JournalOf(n.journal)
 	complete := func(in policy.Intake) bool { return n.config.Load().Policy.Rules().Complete(in) }
 	n.ledger = ledger.New(ledger.Options{Complete: complete, Relay: c.Relay.Limits(), Redial: c.Redials.Within.Std(), Node: n.name})
+	n.openPatterns(c)
 	n.seating = console.NewSeating(j, n.hasPosition)
 	n.surge = console.NewSurge(j)
 	n.past = &console.Past{
@@ -48,7 +49,7 @@ func (n *Node) openLedger(c *config.Config) error {
 }
 
 // followers are all who draw conclusions from the journal.
-func (n *Node) followers() []policy.Follower { return []policy.Follower{n.ledger} }
+func (n *Node) followers() []policy.Follower { return []policy.Follower{n.ledger, n.patterns} }
 
 // follow begins to follow the journal.
 func (n *Node) follow() {

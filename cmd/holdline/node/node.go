@@ -25,6 +25,7 @@ import (
 	"holdline/media"
 	"holdline/policy"
 	"holdline/policy/ledger"
+	"holdline/policy/pattern"
 	"holdline/recorder"
 	"holdline/recorder/capture"
 	"holdline/recorder/evidence"
@@ -47,16 +48,17 @@ type Node struct {
 	level   *zap.AtomicLevel
 	config  atomic.Pointer[config.Config]
 
-	journal *recorder.Journal
-	notes   atomic.Pointer[recorder.Journal] // the same, for callbacks that may come before it is set
-	audio   *recorder.Audio                  // nil when nothing is recorded
-	capture *capture.Log                     // nil when messages are not kept
-	engine  *media.Engine
-	guard   *sip.Guard
-	ledger  *ledger.Ledger
-	seating *console.Seating
-	surge   *console.Surge
-	past    *console.Past
+	journal  *recorder.Journal
+	notes    atomic.Pointer[recorder.Journal] // the same, for callbacks that may come before it is set
+	audio    *recorder.Audio                  // nil when nothing is recorded
+	capture  *capture.Log                     // nil when messages are not kept
+	engine   *media.Engine
+	guard    *sip.Guard
+	ledger   *ledger.Ledger
+	patterns *pattern.Bank
+	seating  *console.Seating
+	surge    *console.Surge
+	past     *console.Past
 
 	follower *follower
 	console  *console.Console
@@ -247,7 +249,7 @@ func (n *Node) openGuard(c *config.Config) error {
 func (n *Node) openConsole(c *config.Config) error {
 	o := console.Options{
 		Calls: n.guard, Journal: console.JournalOf(n.journal), Positions: n.guard.Positions, Ready: n.reasons, Notes: n.intake.Troubles, Intake: n.intake,
-		Accounts: console.Accounts{Seating: n.seating, Surge: n.surge, Account: n.ledger, Past: n.past, CaughtUp: n.follower.known},
+		Accounts: console.Accounts{Seating: n.seating, Surge: n.surge, Account: n.ledger, Patterns: n.patterns, Past: n.past, CaughtUp: n.follower.known},
 		Sources: console.Sources{
 			Guard: n.guard.Stats, Journal: n.journal.Health, Media: n.engine.Stats,
 			Intake:  n.intake.Stats,

@@ -71,6 +71,7 @@ func (n *Node) Reload(next *config.Config) (refused []string, err error) {
 	n.setLevel(next.Log.Level)
 	n.config.Store(n.config.Load().With(next))
 	n.ledger.Adjust(next.Relay.Limits(), next.Redials.Within.Std())
+	n.patterns.SetFalseAlarms(next.Patterns.FalseAlarms)
 	n.reloads.Add(1)
 	n.record("node.reloaded", "", n.startedData(next, refused))
 	n.log.Info("configuration taken over", zap.String("config", next.Digest))

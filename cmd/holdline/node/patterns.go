@@ -1,0 +1,13 @@
+package node
+
+import (
+	"time"
+
+	"holdline/cmd/holdline/config"
+	"holdline/policy/pattern"
+)
+
+// openPatterns makes the charts of takers' calls, which follow the journal.
+func (n *Node) openPatterns(c *config.Config) {
+	n.patterns = pattern.New(pattern.Options{FalseAlarms: c.Patterns.FalseAlarms, RedialWithin: c.Redials.Within.Std(), Zone: time.Local})
+}
