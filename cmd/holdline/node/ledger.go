@@ -150,10 +150,12 @@ type orphanData struct {
 // fault who sat at a position.
 func (n *Node) endOrphans() {
 	for _, o := range n.ledger.Orphans() {
-		n.log.Warn("call was up when the node stopped", zap.String("call", o.Call))
-		n.record("call.ended", o.Call, orphanData{
+		entry := recorder.Entry{Time: time.Now(), Call: o.Call, Kind: "call.ended", Data: orphanData{
 			By: "error", Reason: "the node stopped", Kind: o.Kind, Answered: o.Answered,
 			DurationMS: o.Seen.Sub(o.Started).Milliseconds(), Rescues: o.Rescues, Complete: o.Complete,
-		})
+		}}
+		n.journal.Commit(func(bool) { // said when it can be asked for
+			n.log.Warn("call was up when the node stopped", zap.String("call", o.Call))
+		}, entry)
 	}
 }
