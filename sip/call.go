@@ -98,7 +98,8 @@ type Call struct {
 	pending     *release  // the release that is being judged
 	ready       *leg      // a target that answered while it was
 	vigil       vigil
-	forgedAlert bool // a supervisor was told of a request in the caller's name
+	forgedAlert bool      // a supervisor was told of a request in the caller's name
+	back        *callback // nil but for a call that we make ourselves
 
 	prompted  time.Time // when the running rescue began
 	alertID   string

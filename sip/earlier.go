@@ -68,7 +68,7 @@ func (c *Call) avoided(t target) bool {
 
 // lastResort tells whether everybody was tried but those who dropped this
 // caller on an earlier call.
-func (c *Call) lastResort() bool { return c.State == Waiting && c.Place.Round >= avoidRounds }
+func (c *Call) lastResort() bool { return c.queued() && c.Place.Round >= avoidRounds }
 
 // remark puts a note of the earlier calls into the INVITE of the one who is
 // offered a redialling caller: in Reason (RFC 3326), and in a display name that

@@ -64,6 +64,8 @@ func (c *Call) finish() {
 // endCaller ends the caller's own leg as far as the caller has not done so.
 func (c *Call) endCaller(by string) {
 	switch {
+	case c.back != nil:
+		c.back.end(c)
 	case by == "caller":
 		c.caller.State = Over
 		c.caller.acked() // a 2xx that is still repeated has nobody to reach

@@ -251,7 +251,7 @@ func (g *Guard) forget(c *Call) {
 	for _, l := range c.legs {
 		l.sent.Forget()
 	}
-	if c.answered() {
+	if c.answered() && c.inviteTx != nil {
 		g.edge.Forget(c.inviteTx)
 	}
 	g.mu.Lock()

@@ -26,6 +26,9 @@ const (
 
 // tiers are whom the call is offered to in its present state.
 func (c *Call) tiers() []Tier {
+	if c.back != nil {
+		return c.g.settings.Load().Fallback
+	}
 	if c.State == Offering {
 		return []Tier{c.routed()}
 	}
@@ -119,7 +122,7 @@ func (c *Call) nextTier() bool {
 // nextRound begins again with the first tier, as long as the caller waits.
 func (c *Call) nextRound(tiers []Tier) bool {
 	if c.State == Offering {
-		if c.Place.Offered == 0 {
+		if c.Place.Offered == 0 && c.back == nil {
 			c.recordUnoffered()
 		}
 		if c.Kind == policy.Emergency {
@@ -302,7 +305,7 @@ func (c *Call) failed(l *leg, why failure) {
 	}
 	if why.res != nil {
 		c.ended.Code = why.Code
-		if c.Kind != policy.Emergency {
+		if c.Kind != policy.Emergency && c.back == nil {
 			c.ended.Refusal = c.relay(why.res, l)
 		}
 	}

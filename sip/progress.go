@@ -75,7 +75,7 @@ func (c *Call) progress(l *leg, res *gosip.Response) {
 	if c.transfer != nil && c.transfer.to == l {
 		c.notify(c.transfer, res.StatusCode, res.Reason)
 	}
-	if c.answered() {
+	if c.answered() || c.back != nil {
 		c.prack(l, res)
 		return // the caller hears the prompt
 	}
@@ -193,7 +193,7 @@ func (c *Call) bridge() {
 			c.hear(l, s, nil)
 		}
 	}
-	first := !c.answered()
+	first := !c.answered() && c.back == nil
 	if first {
 		c.up.Store(true)
 		c.Answered = now
@@ -226,6 +226,9 @@ func (c *Call) bridge() {
 	c.keepVigil()
 	if l.Rescue {
 		c.rescued(l)
+	}
+	if c.back != nil {
+		c.back.taken(c)
 	}
 	if l.held != nil { // it hung up before we saw its answer
 		h := l.held

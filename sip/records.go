@@ -230,7 +230,7 @@ func (c *Call) recordOffer(l *leg) {
 	}
 	d.From, d.To, d.RequestURI, d.Route, d.Priority = c.From, c.To, c.RequestURI, c.Route.Match, c.Priority
 	d.Source, d.Asserted, d.Redials, d.Avoid, d.Note = c.caller.Peer, c.Asserted, c.Redials, c.Avoid, c.Note
-	c.record("call.offered", d)
+	c.record(c.kindOf(l, "offered"), d)
 }
 
 func (c *Call) recordAnswer(l *leg, res *gosip.Response) {
@@ -239,12 +239,10 @@ func (c *Call) recordAnswer(l *leg, res *gosip.Response) {
 	if res != nil {
 		d.Answer = wireOf(res)
 	}
-	kind := "call.answered"
 	if l.Rescue {
-		kind = "rescue.answered"
 		d.WaitingMS = time.Since(c.WaitingFrom).Milliseconds()
 	}
-	c.record(kind, d)
+	c.record(c.kindOf(l, "answered"), d)
 }
 
 func (c *Call) recordFailure(l *leg, why failure) {
@@ -253,11 +251,7 @@ func (c *Call) recordFailure(l *leg, why failure) {
 	if why.res != nil {
 		d.Answer = wireOf(why.res)
 	}
-	kind := "call.failed"
-	if l.Rescue {
-		kind = "rescue.failed"
-	}
-	c.record(kind, d)
+	c.record(c.kindOf(l, "failed"), d)
 }
 
 func (c *Call) releaseFacts(r *release, now time.Time) releaseData {

@@ -67,7 +67,7 @@ func (c *Call) queueUp() {
 // now and once a minute, so that nobody upstream gives up (RFC 3261 section
 // 13.3.1.1).
 func (c *Call) keepRinging() {
-	if c.State != Waiting || c.answered() {
+	if c.State != Waiting || c.answered() || c.back != nil {
 		return
 	}
 	res := respond(c.invite, 180, reasons[180], c.caller.Dialog.LocalTag)
