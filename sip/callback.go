@@ -97,7 +97,7 @@ func (g *Guard) newCallback(r CallbackRequest) (*Call, error) {
 	}
 	now := time.Now()
 	c := &Call{
-		g: g, invite: req, inviteSeq: 1, legs: map[string]*leg{}, inbox: inbox{signal: make(chan struct{}, 1)},
+		g: g, invite: req, inviteSeq: 1, legs: map[string]*leg{},
 		back: &callback{CallbackRequest: r},
 		CallState: CallState{
 			ID: id, Kind: policy.Admin, Route: Route{Match: "callback", Kind: policy.Admin}, Started: now, From: d.Local, To: d.Remote,
