@@ -50,6 +50,10 @@ func (g *Guard) onInvite(req *gosip.Request, tx *gosip.ServerTx) {
 	if route.Kind == policy.Emergency && g.fromPosition(req) {
 		route.Kind = policy.Admin // one call taker asks another: nobody is in need on this leg
 	}
+	if route.Kind == policy.Admin && tooShort(req) {
+		g.refuseShort(req, tx)
+		return
+	}
 	c := g.newCall(req, tx, route)
 	c.ViaUs = viaUs
 

@@ -342,7 +342,7 @@ func wayBack(req *gosip.Request) string {
 var reasons = map[int]string{
 	100: "Trying", 180: "Ringing", 182: "Queued", 200: "OK", 202: "Accepted",
 	400: "Bad Request", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed",
-	408: "Request Timeout", 416: "Unsupported URI Scheme", 420: "Bad Extension", 480: "Temporarily Unavailable",
+	408: "Request Timeout", 416: "Unsupported URI Scheme", 420: "Bad Extension", 422: "Session Interval Too Small", 480: "Temporarily Unavailable",
 	481: "Call/Transaction Does Not Exist", 482: "Loop Detected", 483: "Too Many Hops",
 	487: "Request Terminated", 488: "Not Acceptable Here", 491: "Request Pending",
 	500: "Server Internal Error", 501: "Not Implemented", 502: "Bad Gateway", 503: "Service Unavailable",

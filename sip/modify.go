@@ -8,6 +8,7 @@ import (
 	"go.uber.org/zap"
 
 	"holdline/media"
+	"holdline/policy"
 	"holdline/sip/edge"
 )
 
@@ -27,6 +28,9 @@ type relayed struct {
 // caller is alone, the caller's are answered by us.
 func (c *Call) onOffer(l *leg, req *gosip.Request, tx *gosip.ServerTx) {
 	switch {
+	case (l != c.caller || c.Kind == policy.Admin) && tooShort(req):
+		c.g.refuseShort(req, tx)
+		return
 	case l.supervises() && c.State != Ended && l.State == Confirmed:
 		c.supervisorReoffer(l, req, tx)
 		return

@@ -72,7 +72,7 @@ func (s *Settings) route(requestURI string) (Route, bool) {
 	if strings.HasPrefix(uri, "urn:service:test") {
 		kind = policy.Test
 	}
-	for _, candidate := range []string{requestURI, tested(uri)} {
+	for _, candidate := range []string{requestURI, tested(uri), dialled(uri)} {
 		for _, r := range s.Routes {
 			if !glob(r.Match, candidate) {
 				continue
@@ -100,6 +100,19 @@ func tested(uri string) string {
 		return uri
 	}
 	return "urn:service:" + rest[1:]
+}
+
+// dialled is a number as routes for SIP URIs match it: tel:911 (RFC 3966) and
+// urn:service:911, which some send, go where sip:911@* goes.
+func dialled(uri string) string {
+	for _, scheme := range []string{"tel:", "urn:service:"} {
+		number, ok := strings.CutPrefix(uri, scheme)
+		number, _, _ = strings.Cut(number, ";")
+		if ok && number != "" && strings.Trim(number, "0123456789*#+-.()") == "" {
+			return "sip:" + strings.NewReplacer("-", "", ".", "", "(", "", ")", "").Replace(number) + "@" + strings.TrimSuffix(scheme, ":")
+		}
+	}
+	return uri
 }
 
 // glob matches * with any text, ? with one character, without regard to case.

@@ -23,6 +23,32 @@ type Timer struct {
 
 const minInterval = 90 * time.Second // RFC 4028 section 4
 
+// tooShort tells whether a request asks for a session that is refreshed more
+// often than anybody has to bear, and can be told so: 422 (RFC 4028 section 9).
+func tooShort(req *gosip.Request) bool {
+	value, _, _ := strings.Cut(get(req, "session-expires"), ";")
+	seconds, err := strconv.Atoi(strings.TrimSpace(value))
+	if err != nil || time.Duration(seconds)*time.Second >= minInterval {
+		return false
+	}
+	for _, option := range list(getAll(req, "supported")) {
+		if strings.EqualFold(strings.TrimSpace(option), "timer") {
+			return true
+		}
+	}
+	return false
+}
+
+// refuseShort answers such a request with the least that is taken here. A
+// caller in need is never sent back for it: what he asks for passes on.
+func (g *Guard) refuseShort(req *gosip.Request, tx *gosip.ServerTx) {
+	res := respond(req, 422, reasons[422], newToken())
+	res.AppendHeader(gosip.NewHeader("Min-SE", itoa(int(minInterval/time.Second))))
+	if err := tx.Respond(res); err != nil {
+		g.log.Debug("422 not sent", zap.Error(err))
+	}
+}
+
 // timed takes the agreement from a 2xx. uac tells whether we sent the request.
 func (c *Call) timed(l *leg, res *gosip.Response, uac bool) {
 	if res.StatusCode < 200 || res.StatusCode > 299 {

@@ -116,15 +116,16 @@ func (c *tcpConn) Read(b []byte) (int, error) {
 		}
 		at := time.Now()
 		c.edge.opts.Seen(Passed{At: at, Network: "tcp", From: c.source, To: c.local, Raw: raw})
-		if !parses(raw) {
+		whole := mended(raw)
+		if !parses(whole) {
 			c.enqueue(reject(raw, 400, "Bad Request"))
 			continue
 		}
 		a := &Arrival{Raw: raw, At: at, Transport: "TCP", Source: c.source, Local: c.local}
 		c.edge.begin(a)
 		c.pending.Store(a)
-		n := copy(b, raw)
-		c.rest = raw[n:]
+		n := copy(b, whole)
+		c.rest = whole[n:]
 		return n, nil
 	}
 }

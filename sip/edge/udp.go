@@ -78,6 +78,9 @@ func (c *packetConn) ReadFrom(b []byte) (int, net.Addr, error) {
 			Source: source.String(), Local: c.local, key: key, conn: c,
 		}, from
 		c.edge.begin(c.pending)
+		if whole := mended(raw); len(whole) <= len(b) {
+			n = copy(b, whole)
+		}
 		return n, from, nil
 	}
 }
