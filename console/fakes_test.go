@@ -137,6 +137,7 @@ type board struct {
 	calls    []sip.CallView
 	released string // "id reason by" of the last forced release
 	fail     error
+	told     []string // what MarkFrom was told
 	joined   []sip.JoinRequest
 	media    netip.AddrPort // where browsers that join send to
 	left     chan string    // joins that left; nil: nobody asks

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -92,7 +93,7 @@ func (c *client) session(ctx context.Context) error {
 		if res != nil && res.StatusCode != http.StatusSwitchingProtocols {
 			return fmt.Errorf("the service answered %s to the connection", res.Status)
 		}
-		return fmt.Errorf("connecting: %w", err)
+		return fmt.Errorf("it cannot be reached: %w", rootOf(err))
 	}
 	defer conn.CloseNow()
 	conn.SetReadLimit(maxMessage)
@@ -106,6 +107,14 @@ func (c *client) session(ctx context.Context) error {
 	c.in.running.Go(func() { broken <- c.guarded(func() error { return v.read(open, messages) }) })
 	c.in.running.Go(func() { broken <- c.guarded(func() error { return v.ping(open) }) })
 	return v.talk(ctx, messages, broken)
+}
+
+// rootOf is an error without the words that the library wraps it in.
+func rootOf(err error) error {
+	if e, ok := errors.AsType[*url.Error](err); ok {
+		return e.Err
+	}
+	return err
 }
 
 func (c *client) dialOptions() *websocket.DialOptions {
