@@ -273,12 +273,6 @@ func (l *Ledger) shown(b *Callback, now time.Time) Callback {
 		out.Closed, end = &c, c.At
 	}
 	out.AgeMS = max(end.Sub(b.Since).Milliseconds(), 0)
-	if who := l.callers[b.number]; who != nil {
-		for _, c := range who.calls {
-			if c.ended.IsZero() {
-				out.InTouch = c.id
-			}
-		}
-	}
+	out.InTouch = l.inTouch(b)
 	return out
 }

@@ -36,6 +36,7 @@ func check(c *Config, d *decoder) {
 	k.vigil()
 	k.transfer()
 	k.relay()
+	k.callbacks()
 	k.patterns()
 	k.supervisors()
 	k.assist()

@@ -36,6 +36,7 @@ type Config struct {
 	Rescue    Rescue     `yaml:"rescue"`
 	Redials   Redials    `yaml:"redials"`
 	Relay     Relay      `yaml:"relay"`
+	Callbacks Callbacks  `yaml:"callbacks"`
 	Patterns  Patterns   `yaml:"patterns"`
 	Policy    Policy     `yaml:"policy"`
 	Recording Recording  `yaml:"recording"`
@@ -202,6 +203,7 @@ func Default() Config {
 		},
 		Redials:   Redials{Within: Duration(10 * time.Minute), DisplayPrefix: "REDIAL "},
 		Relay:     defaultRelay(),
+		Callbacks: defaultCallbacks(),
 		Patterns:  defaultPatterns(),
 		Recording: Recording{Enabled: true, Signalling: true},
 		Retention: Retention{Ordinary: Period(120 * day), Evidential: Period(730 * day)},

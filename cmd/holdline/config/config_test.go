@@ -57,7 +57,7 @@ func TestSampleIsTheDefault(t *testing.T) {
 func TestSampleShowsEveryKey(t *testing.T) {
 	for _, key := range []string{
 		"node", "data", "listen", "trust", "dead_after", "address", "ports", "nat", "id", "uri", "calls", "agent",
-		"match", "to", "ring", "kind", "strategy", "header", "dtmf", "prompt", "text", "display_prefix", "redials", "within", "talk", "false_alarms_per_month", "incident", "alerts", "file", "enabled", "level", "personal_data",
+		"match", "to", "ring", "kind", "strategy", "header", "dtmf", "prompt", "text", "display_prefix", "redials", "automatic", "from", "delay", "pause", "attempts", "within", "talk", "false_alarms_per_month", "incident", "alerts", "file", "enabled", "level", "personal_data",
 		"url", "channels", "escalation", "name", "timeout", "secret_file", "secret_env", "mode", "server", "tls", "user", "password_file", "password_env", "from", "after",
 		"severity", "causes", "unresolved",
 		"keep", "subscribe", "token", "token_file", "expires", "roots", "certificate", "key", "keys", "unsigned", "positions", "rate", "secret", "secret_file", "window",

@@ -35,6 +35,7 @@ func (n *Node) openLedger(c *config.Config) error {
 	n.openPatterns(c)
 	n.seating = console.NewSeating(j, n.hasPosition)
 	n.surge = console.NewSurge(j)
+	n.dialer = &dialer{n: n}
 	n.past = &console.Past{
 		Journal: j, Find: n.ledger.Find, Complete: complete,
 		Read: func(ctx context.Context, call string, each func(recorder.Record) error) error {
@@ -42,14 +43,24 @@ func (n *Node) openLedger(c *config.Config) error {
 		},
 	}
 	n.follower = newFollower(n.journal, n.log.Named("follow"), func(reason string) { n.degraded("alerts", reason) }, n.followers()...)
-	n.follower.live = n.endOrphans
+	n.follower.live = n.live
 	n.stops.push("surge", func(context.Context) error { n.surge.Stop(); return nil })
 	n.restore()
 	return nil
 }
 
 // followers are all who draw conclusions from the journal.
-func (n *Node) followers() []policy.Follower { return []policy.Follower{n.ledger, n.patterns} }
+func (n *Node) followers() []policy.Follower {
+	return []policy.Follower{n.ledger, n.patterns, n.dialer}
+}
+
+// live runs when the past has been followed.
+func (n *Node) live() {
+	n.endOrphans()
+	n.dialer.mu.Lock()
+	n.dialer.live = true
+	n.dialer.mu.Unlock()
+}
 
 // follow begins to follow the journal.
 func (n *Node) follow() {

@@ -61,6 +61,7 @@ type Node struct {
 	past     *console.Past
 
 	follower *follower
+	dialer   *dialer
 	console  *console.Console
 	intake   *sources.Intake
 
