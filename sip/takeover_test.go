@@ -207,3 +207,26 @@ func TestSupervisorSucceedsBeforeWhoAnswered(t *testing.T) {
 		w.nothingLeft()
 	})
 }
+
+// A supervisor who barges into a callback that nobody takes makes it: the
+// caller is dialled for them.
+func TestSupervisorTakesACallback(t *testing.T) {
+	inWorld(t, usualSettings(), []string{"caller", "fallback", "sup-1"}, func(w *world) {
+		id, result := w.callsBack()
+		ringing := w.rings("fallback")
+		w.must(ringing.Ring())
+		_, err := w.guard.Join(w.ctx, id, JoinRequest{Mode: ModeBarge, Target: uriFor("sup-1"), By: "chief"})
+		w.must(err)
+		sup := w.answers("sup-1")
+		caller := w.rings("caller")
+		w.must(caller.Answer(sdp("caller")))
+		w.must(caller.WaitAck(w.ctx))
+		if r := w.cameOf(result); !r.Reached || r.Position != uriFor("sup-1") {
+			t.Errorf("result %+v", r)
+		}
+		w.ended(ringing, "fallback", "CANCEL", true)
+		w.hangsUp(caller)
+		w.ended(sup, "sup-1", "BYE", true)
+		w.nothingLeft()
+	})
+}
