@@ -112,7 +112,7 @@ func (d *Desk) ofChannel(name string) *entry {
 func (d *Desk) Channels() []Status {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	page := Status{Name: pageName, Kind: pageName, State: Works}
+	page := Status{Name: pageName, Kind: pageName, State: Works, Delivered: d.shown}
 	if d.past != nil {
 		page.State, page.Error = Failing, d.past.Error()
 	}

@@ -73,6 +73,7 @@ type Desk struct {
 	steps    []Step
 	raising  map[string]bool // alerts of our own on their way to the journal
 	held     map[string]held // by part of the node
+	shown    uint64          // alerts since the start
 }
 
 // Errors of the Desk.
@@ -274,6 +275,7 @@ func (d *Desk) changed(r recorder.Record) {
 		return
 	}
 	if raised {
+		d.shown++
 		d.metrics.raised.WithLabelValues(string(e.Severity)).Inc()
 		d.metrics.seconds.WithLabelValues(pageName).Observe(max(0, time.Since(r.Time).Seconds()))
 		delete(d.raising, e.facts.key())

@@ -40,6 +40,9 @@ func (s summoner) Join(ctx context.Context, call, mode, uri, by string) error {
 				return errors.New("the node is stopping")
 			}
 			if done, err := outcome(r, j); done {
+				if _, gone := s.calls.Get(call); err != nil && errors.Is(gone, sip.ErrNoCall) {
+					return alerting.ErrCallOver // which is why the phone stopped ringing
+				}
 				return err
 			}
 		case <-ctx.Done():
