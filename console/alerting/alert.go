@@ -184,6 +184,7 @@ const (
 	causeTest       = "test"
 	causeAssist     = "assist"
 	causeUnrelayed  = "unrelayed"
+	causeSurge      = "surge"
 )
 
 // severityOf is how urgent a cause is when its record does not say.
@@ -197,7 +198,7 @@ func severityOf(f facts, call string) Severity {
 	switch f.Cause {
 	case causeTest, causeAlive:
 		return Info
-	case causeReview, causeDead, causeDegraded, causeRecording, causeChannel, "pattern", "callback", "surge", causeUnrelayed:
+	case causeReview, causeDead, causeDegraded, causeRecording, causeChannel, "pattern", "callback", causeSurge, causeUnrelayed:
 		return Warning
 	}
 	if call != "" {

@@ -21,6 +21,7 @@ const (
 	kindAssisted = "assist.ended"
 	kindMarked   = "intake.marked"
 	kindRelayed  = "unrelayed.done"
+	kindSurgeEnd = "surge.ended"
 	kindStarted  = "node.started"
 	kindStopped  = "node.stopped"
 	kindDegraded = "node.degraded"
@@ -89,6 +90,15 @@ func (d *Desk) relayed(r recorder.Record) {
 	for _, e := range d.x.calls[r.Call] {
 		if e.Cause == causeUnrelayed && e.Seq < r.Seq {
 			d.resolve(e, r.Time, "it was passed on, says "+m.By, "")
+		}
+	}
+}
+
+// surged resolves the alert about surge mode when that is over.
+func (d *Desk) surged(r recorder.Record) {
+	for e := range d.x.open {
+		if e.Cause == causeSurge && e.Seq < r.Seq {
+			d.resolve(e, r.Time, "surge mode is over", "")
 		}
 	}
 }

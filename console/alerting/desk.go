@@ -257,6 +257,8 @@ func (d *Desk) take(r recorder.Record) {
 		d.joined(r)
 	case kindAssisted:
 		d.assisted(r)
+	case kindSurgeEnd:
+		d.surged(r)
 	case kindMarked, kindRelayed:
 		d.relayed(r)
 	case kindDegraded:

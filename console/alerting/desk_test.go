@@ -363,6 +363,11 @@ func TestEndsOfOtherCauses(t *testing.T) {
 				t.Errorf("%s: %s %+v", a.Cause, a.State, a.Resolved)
 			}
 		}
+		w.raise("", "su", "surge")
+		w.note("", "surge.ended", `{"by":"chief"}`)
+		if a := w.alert("su"); a.State != Resolved {
+			t.Errorf("surge mode: %+v", a)
+		}
 		w.note("one", "call.ended", `{"by":"position"}`)
 		if a := w.alert("re"); a.State != Open {
 			t.Errorf("the review: %+v", a.Resolved)
