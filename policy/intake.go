@@ -14,6 +14,11 @@ const (
 	Ignored Trust = "ignored"
 )
 
+// knownSources are the sources that marks come from, and other.
+func knownSources() []string {
+	return []string{"http", "eido", "logger", "webhook", "header", "info", "dtmf", "speech", otherSource}
+}
+
 // otherSource is the key that stands for every source without one of its own.
 const otherSource = "other"
 

@@ -126,6 +126,9 @@ func levels() []string { return []string{string(Proves), string(Softens), string
 func (c *compiler) sources(n ast.Node) {
 	for _, e := range c.entries(n, "sources") {
 		name := e.Key.GetToken().Value
+		if !slices.Contains(knownSources(), name) {
+			c.at(e.Key, "there is no source %s%s", source.Quote(name), source.DidYouMean(name, knownSources()))
+		}
 		if level, ok := c.text(e.Value, name); ok {
 			if !slices.Contains(levels(), level) {
 				c.at(e.Value, "unknown trust %s%s", source.Quote(level), source.DidYouMean(level, levels()))

@@ -361,3 +361,19 @@ func TestFloodOfEvents(t *testing.T) {
 		t.Errorf("a large event is kept as %d bytes", len(last))
 	}
 }
+
+// FuzzLogEvent holds that nothing that is sent makes the program fail, and that
+// nothing is taken that no key signed.
+func FuzzLogEvent(f *testing.F) {
+	s := newSigner(f)
+	f.Add(s.event(agentEvent))
+	f.Add([]byte(`{"payload":"e30"}`))
+	f.Add([]byte(`{"protected":"eyJhbGciOiJFZERTQSIsIng1YyI6WyJBQSJdfQ","payload":"e30","signature":"AA"}`))
+	settings := Settings{Keys: []Key{{Name: "x", ed448: newSigner(f).pub}}, Roots: &Roots{pool: x509.NewCertPool()}}
+	f.Fuzz(func(t *testing.T, message []byte) {
+		_, signer, err := settings.open(message, time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC))
+		if err == nil {
+			t.Errorf("signed by %q: %s", signer, message)
+		}
+	})
+}

@@ -51,6 +51,11 @@ func TestStories(t *testing.T) {
 			never: []string{"release.intercepted", "rescue.offered", "alert.raised"},
 			by:    "position",
 		},
+		"what an INFO says is for the guard alone": {
+			cast:  cast{caller: "caller-simple", pos1: "position-completes-info"},
+			want:  []string{"call.answered", "intake.marked", "intake.marked", "intake.marked", "release.requested", "release.allowed", "call.ended"},
+			never: []string{"release.intercepted", "rescue.offered"}, by: "position",
+		},
 		"a busy position is skipped": {
 			cast: cast{caller: "caller-simple", pos1: "refuse", pos2: "position-completes"},
 			want: []string{"call.offered", "call.failed", "call.offered", "call.answered", "release.allowed", "call.ended"}, by: "position",
