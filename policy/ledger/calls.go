@@ -138,7 +138,7 @@ func (l *Ledger) answered(r policy.Record, d answerData) {
 	}
 	if c.answered.IsZero() {
 		c.answered = r.Time
-		l.wait(c)
+		l.looksRelayed(c, r.Time, "")
 	}
 }
 
@@ -206,8 +206,18 @@ func (c *call) drops() {
 }
 
 func (d releaseData) author() taker {
-	technical := d.Class == "technical" || d.Class == "" && d.How != "bye"
-	return taker{d.Position, d.Agent, technical}
+	theirs := d.Class == "operator" || d.Class == "" && d.How == "bye"
+	return taker{d.Position, d.Agent, !theirs}
+}
+
+// calledOff takes back what intercepted noted: the taker is there after all.
+func (l *Ledger) calledOff(r policy.Record, _ releaseData) {
+	c := l.open(r)
+	if c == nil {
+		return
+	}
+	c.waiting = false
+	c.dropped = slices.DeleteFunc(c.dropped, func(o taker) bool { return o == c.release.author() })
 }
 
 // ended closes a call and opens what it leaves behind.

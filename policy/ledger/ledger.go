@@ -102,6 +102,8 @@ func (l *Ledger) Apply(r policy.Record) []policy.Finding {
 		apply(r, l.requested)
 	case "release.intercepted":
 		apply(r, l.intercepted)
+	case "rescue.calledoff":
+		apply(r, l.calledOff)
 	case "call.ended":
 		apply(r, l.ended)
 	case "callback.started":

@@ -333,6 +333,20 @@ func TestRedials(t *testing.T) {
 			b.ends("c", "caller")
 			b.pass(time.Minute)
 		}, Earlier{1, []string{"target pos-1", "agent ann"}, "redial: call 2 of this caller; 1m0s ago pos-1 left before intake was complete"}},
+		"silent, and back again": {func(b *book) {
+			b.taken("c", "5045550100", "pos-1", "ann")
+			b.write("release.requested", "c", "position", "pos-1", "agent", "ann", "how", "dead air", "class", "operator")
+			b.write("release.intercepted", "c", "position", "pos-1", "agent", "ann")
+			b.write("rescue.calledoff", "c", "position", "pos-1", "agent", "ann")
+			b.asked("c")
+			b.ends("c", "caller")
+		}, Earlier{Redials: 1}},
+		"nobody knows whose doing it was": {func(b *book) {
+			b.taken("c", "5045550100", "pos-1", "ann")
+			b.write("release.requested", "c", "position", "pos-1", "agent", "ann", "how", "bye", "class", "unknown")
+			b.write("release.intercepted", "c", "position", "pos-1", "agent", "ann")
+			b.ends("c", "caller")
+		}, Earlier{1, []string{"target pos-1"}, "redial: call 2 of this caller; 0s ago pos-1 left before intake was complete"}},
 		"dropped by a phone": {func(b *book) {
 			b.taken("c", "5045550100", "pos-1", "ann")
 			b.write("release.requested", "c", "position", "pos-1", "agent", "ann", "how", "session timer expired")
