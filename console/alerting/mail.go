@@ -120,11 +120,12 @@ func (s Mail) client(opened func(net.Conn)) (*mail.Client, error) {
 		options = append(options, mail.WithTLSConfig(s.TLS))
 	}
 	if s.User != "" {
-		auth := mail.SMTPAuthAutoDiscover
+		plain, login := mail.SMTPAuthPlain, mail.SMTPAuthLogin
 		if s.Security == MailPlain { // the file says that this network is trusted
-			auth = mail.SMTPAuthPlainNoEnc
+			plain, login = mail.SMTPAuthPlainNoEnc, mail.SMTPAuthLoginNoEnc
 		}
-		options = append(options, mail.WithSMTPAuth(auth), mail.WithUsername(s.User), mail.WithPassword(s.Password))
+		auth := mail.WithOpportunisticSMTPAuth(mail.SMTPAuthSCRAMSHA256, mail.SMTPAuthSCRAMSHA1, mail.SMTPAuthCramMD5, plain, login)
+		options = append(options, auth, mail.WithUsername(s.User), mail.WithPassword(s.Password))
 	}
 	client, err := mail.NewClient(host, options...)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/hmac"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -121,8 +122,12 @@ func TestWebhookErrors(t *testing.T) {
 }
 
 // mailServer takes mail as RFC 5321 has it, enough for a client.
-func mailServer(t *testing.T, refuse string) (addr string, got <-chan string) {
+func mailServer(t *testing.T, refuse string, secure ...*tls.Config) (addr string, got <-chan string) {
 	t.Helper()
+	var upgrade *tls.Config
+	if len(secure) > 0 {
+		upgrade = secure[0]
+	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -135,14 +140,14 @@ func mailServer(t *testing.T, refuse string) (addr string, got <-chan string) {
 			if err != nil {
 				return
 			}
-			go serveMail(c, refuse, mails)
+			go serveMail(c, refuse, upgrade, mails)
 		}
 	}()
 	return l.Addr().String(), mails
 }
 
-func serveMail(c net.Conn, refuse string, mails chan<- string) {
-	defer c.Close()
+func serveMail(c net.Conn, refuse string, upgrade *tls.Config, mails chan<- string) {
+	defer func() { c.Close() }()
 	in := bufio.NewReader(c)
 	say := func(s string) { fmt.Fprint(c, s+"\r\n") }
 	say("220 mail.test")
@@ -157,6 +162,13 @@ func serveMail(c net.Conn, refuse string, mails chan<- string) {
 		switch {
 		case verb == refuse:
 			say("550 5.7.1 not from you")
+		case verb == "EHLO" && upgrade != nil:
+			say("250-mail.test\r\n250 STARTTLS")
+		case verb == "STARTTLS":
+			say("220 go on")
+			c = tls.Server(c, upgrade)
+			in, upgrade = bufio.NewReader(c), nil
+			mail.WriteString("(encrypted)\n")
 		case verb == "EHLO":
 			say("250-mail.test\r\n250 AUTH PLAIN")
 		case verb == "AUTH":
@@ -195,6 +207,46 @@ func TestMail(t *testing.T) {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, got)
 		}
+	}
+}
+
+// TestMailEncrypted: TLS after a plain beginning and from the beginning, with a
+// certificate that is checked.
+func TestMailEncrypted(t *testing.T) {
+	web := httptest.NewTLSServer(nil)
+	defer web.Close()
+	trusted := web.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
+	trusted.ServerName = "example.com" // of the test's certificate
+	s := Mail{Security: MailStartTLS, From: "a@b.example", To: []string{"c@d.example"}, Hello: "psap.example", User: "u", Password: "s3cret", TLS: trusted}
+	addr, mails := mailServer(t, "", web.TLS)
+	s.Server = addr
+	if _, err := s.Send(t.Context(), alone()); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-mails; strings.Index(got, "(encrypted)") > strings.Index(got, "AUTH") || !strings.Contains(got, "(encrypted)") {
+		t.Errorf("the password went out in the clear:\n%s", got)
+	}
+	l, err := tls.Listen("tcp", "127.0.0.1:0", web.TLS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	taken := make(chan string, 1)
+	go func() {
+		if c, err := l.Accept(); err == nil {
+			serveMail(c, "", nil, taken)
+		}
+	}()
+	s.Server, s.Security = l.Addr().String(), MailTLS
+	if _, err := s.Send(t.Context(), alone()); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(<-taken, "AUTH") {
+		t.Error("nobody signed in")
+	}
+	s.Server, s.Security, s.TLS = addr, MailStartTLS, nil // the system does not know the test's authority
+	if _, err := s.Send(t.Context(), alone()); err == nil {
+		t.Error("an unknown certificate was taken")
 	}
 }
 
