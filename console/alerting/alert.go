@@ -127,7 +127,7 @@ const (
 
 // Situation is how things stand for the caller of an alert at this moment.
 type Situation struct {
-	State       string        `json:"state"`                 // of the call, or "over"
+	State       string        `json:"state"`                 // of the call, or over, or unknown
 	Waiting     time.Time     `json:"waitingSince,omitzero"` // since when the caller is alone
 	WaitingMS   int64         `json:"waitingMs,omitempty"`   // and how long that is
 	From        string        `json:"from,omitempty"`        // the caller

@@ -86,7 +86,7 @@ var (
 const (
 	reloadEvery = 5 * time.Second // tries to read the past, while the disk does not work
 	syncWait    = 2 * time.Second // at most, for the index to have what is in the journal
-	lookWait    = time.Second     // for a call to say how it is
+	lookWait    = time.Second     // for the calls of a message or a list to say how they are
 )
 
 // New returns a Desk that does nothing before Start.
@@ -330,9 +330,11 @@ func (d *Desk) List(ctx context.Context, openOnly bool) ([]*Alert, error) {
 	}
 	d.mu.Unlock()
 	seen := map[string]*sip.CallView{}
+	look, enough := context.WithTimeout(ctx, lookWait)
+	defer enough()
 	for i, a := range out {
 		if a.Acknowledged == nil {
-			d.describe(ctx, list[i], a, seen)
+			d.describe(look, list[i], a, seen)
 		}
 	}
 	return out, past
@@ -370,7 +372,9 @@ func (d *Desk) Acknowledge(ctx context.Context, id, by, note string) (*Alert, er
 	case <-done:
 	case <-ctx.Done():
 	}
-	d.describe(ctx, e, out, map[string]*sip.CallView{})
+	look, enough := context.WithTimeout(ctx, lookWait)
+	defer enough()
+	d.describe(look, e, out, map[string]*sip.CallView{})
 	return out, nil
 }
 

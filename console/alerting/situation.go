@@ -28,11 +28,9 @@ func (d *Desk) describe(ctx context.Context, e *entry, a *Alert, views map[strin
 	a.Actions = actions(a)
 }
 
-// look asks a call how it is. A call that does not answer must not hold up
-// others, so it is left alone after a second.
+// look asks a call how it is, nil when it is over. A call that does not answer
+// must not hold up others: ctx says when to leave it alone.
 func (d *Desk) look(ctx context.Context, call string) *sip.CallView {
-	ctx, cancel := context.WithTimeout(ctx, lookWait)
-	defer cancel()
 	got := make(chan *sip.CallView, 1)
 	go func() {
 		if v, err := d.o.Calls.Get(call); err == nil {
@@ -45,24 +43,31 @@ func (d *Desk) look(ctx context.Context, call string) *sip.CallView {
 	case v := <-got:
 		return v
 	case <-ctx.Done():
-		return nil
+		return &sip.CallView{State: callUnknown}
 	}
 }
 
-// callOver is the state of a call that is not in progress any more.
-const callOver = "over"
+// The states of a call that the call itself does not tell.
+const (
+	callOver    = "over"    // it is not in progress any more
+	callUnknown = "unknown" // it did not answer in time
+)
 
 // situation is how things stand for a caller. v is nil when the call is over;
-// what is known is then what was seen last, or what the alert itself says.
+// what is known is then, as for a call that does not answer, what was seen last,
+// or what the alert itself says.
 func (d *Desk) situation(e *entry, f facts, v *sip.CallView) *Situation {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if v == nil {
+	if v == nil || v.State == callUnknown {
 		s := Situation{From: f.From, To: f.To, EmergencyID: f.EmergencyID}
 		if e.seen != nil {
 			s = *e.seen
 		}
 		s.State, s.Waiting, s.WaitingMS, s.With, s.Agent = callOver, time.Time{}, 0, "", ""
+		if v != nil {
+			s.State = callUnknown
+		}
 		return &s
 	}
 	s := &Situation{
@@ -157,6 +162,8 @@ func (n Notice) Lines() []string {
 			lines = append(lines, "Now: the caller is with "+whom(s.With, s.Agent))
 		case s.State == callOver:
 			lines = append(lines, "Now: the call is over")
+		case s.State == callUnknown:
+			lines = append(lines, "Now: the call does not say how it is")
 		}
 	}
 	if s := a.Situation; s != nil {

@@ -235,6 +235,9 @@ func TestStuckCall(t *testing.T) {
 		w.raise("one", "a1", "intercept")
 		w.pass(lookWait)
 		w.want(pager, "firing a1")
+		if s := pager.messages()[0].Notices[0].Alert.Situation; s == nil || s.State != callUnknown {
+			t.Errorf("situation: %+v", s)
+		}
 		close(w.board.stuck)
 		synctest.Wait()
 	})

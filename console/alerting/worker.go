@@ -166,8 +166,10 @@ func (w *worker) next() []waiting {
 // next one.
 func (w *worker) try(ctx context.Context, batch []waiting) time.Duration {
 	m := Message{Node: w.d.o.Node, Console: w.d.o.Console, Channel: w.c.Name}
+	look, enough := context.WithTimeout(ctx, lookWait)
+	defer enough()
 	for _, n := range batch {
-		if notice, ok := w.d.notice(ctx, n, w.c.Program); ok {
+		if notice, ok := w.d.notice(look, n, w.c.Program); ok {
 			m.Notices = append(m.Notices, notice)
 		}
 	}
