@@ -40,10 +40,8 @@ func (b *board) MarkFrom(ctx context.Context, id string, marks map[policy.Field]
 // newSourcesBench is a console that takes the word of other systems.
 func newSourcesBench(t *testing.T, s sources.Settings) *bench {
 	t.Helper()
-	var in *sources.Intake
-	var b *bench
-	b = newBench(t, func(o *Options) {
-		in = sources.New(sources.Options{Node: "psap-a", Calls: o.Calls.(*board), Journal: o.Journal})
+	b := newBench(t, func(o *Options) {
+		in := sources.New(sources.Options{Node: "psap-a", Calls: o.Calls.(*board), Journal: o.Journal})
 		s.Keep, s.Window = time.Minute, time.Minute
 		in.Reload(s)
 		o.Intake = in

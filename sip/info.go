@@ -2,6 +2,7 @@ package sip
 
 import (
 	"encoding/json"
+	"maps"
 	"mime"
 	"slices"
 	"strings"
@@ -33,9 +34,7 @@ func (c *Call) infoMarks(l *leg, req *gosip.Request) bool {
 		return false
 	}
 	marks := c.markedIn(getAll(req, strings.ToLower(c.g.intakeHeader())))
-	for f, value := range marksOf(get(req, "content-type"), req.Body()) {
-		marks[f] = value
-	}
+	maps.Copy(marks, marksOf(get(req, "content-type"), req.Body()))
 	for _, f := range policy.Fields() {
 		if value, ok := marks[f]; ok {
 			c.mark(f, value, l.Target, "info")

@@ -13,9 +13,11 @@ func TestNumbersAreRouted(t *testing.T) {
 	for _, uri := range []string{"911", "tel:911", "TEL:9-1-1;phone-context=+1", "urn:service:911", "911@10.0.0.9"} {
 		t.Run(uri, func(t *testing.T) {
 			inWorld(t, usualSettings(), []string{"caller", "pos-1", "fallback"}, func(w *world) {
-				invite := strings.Join([]string{"INVITE " + uri + " SIP/2.0",
+				invite := strings.Join([]string{
+					"INVITE " + uri + " SIP/2.0",
 					"Via: SIP/2.0/UDP 10.0.0.1:5060;branch=z9hG4bKnumber", "Max-Forwards: 70", "From: <sip:caller@10.0.0.1>;tag=1",
-					"To: <sip:911@psap.example>", "Call-ID: number@test", "CSeq: 1 INVITE", "Contact: <sip:caller@10.0.0.1:5060>", "Content-Length: 0", "", ""}, "\n")
+					"To: <sip:911@psap.example>", "Call-ID: number@test", "CSeq: 1 INVITE", "Contact: <sip:caller@10.0.0.1:5060>", "Content-Length: 0", "", "",
+				}, "\n")
 				if code := w.raw(invite); code != 0 {
 					t.Errorf("refused with %d", code)
 				}

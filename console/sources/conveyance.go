@@ -88,14 +88,14 @@ var errEnded = errors.New("the service ended the subscription")
 func (c *client) session(ctx context.Context) error {
 	dialing, done := context.WithTimeout(ctx, c.in.pace.answer)
 	defer done()
-	conn, res, err := websocket.Dial(dialing, c.URL, c.dialOptions())
+	conn, res, err := websocket.Dial(dialing, c.URL, c.dialOptions()) //nolint:bodyclose // the library closes it
 	if err != nil {
 		if res != nil && res.StatusCode != http.StatusSwitchingProtocols {
 			return fmt.Errorf("the service answered %s to the connection", res.Status)
 		}
 		return fmt.Errorf("it cannot be reached: %w", rootOf(err))
 	}
-	defer conn.CloseNow()
+	defer func() { _ = conn.CloseNow() }()
 	conn.SetReadLimit(maxMessage)
 	// Reading ends with the conversation and not with ctx, which would close the
 	// connection before the service is told goodbye.

@@ -11,7 +11,7 @@ import (
 	"holdline/recorder"
 )
 
-// Documents is what became of one EIDO.
+// Received is what became of one EIDO.
 type Received struct {
 	Issuer    string                  `json:"issuer,omitempty"`
 	Named     []string                `json:"named"`     // the calls and incidents that it names

@@ -46,8 +46,10 @@ type desk struct {
 func newDesk(t *testing.T, s Settings) *desk {
 	t.Helper()
 	d := &desk{t: t, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), marks: map[string][]string{}, intake: map[string]policy.Intake{}, marked: make(chan string, 100)}
-	d.in = New(Options{Node: "psap-a", Calls: d, Journal: d, Agents: d, Past: (*pastDesk)(d), Now: d.clock,
-		Desk: func(name string) (string, bool) { return name, name == "pos-1" || name == "pos-2" }})
+	d.in = New(Options{
+		Node: "psap-a", Calls: d, Journal: d, Agents: d, Past: (*pastDesk)(d), Now: d.clock,
+		Desk: func(name string) (string, bool) { return name, name == "pos-1" || name == "pos-2" },
+	})
 	if s.Keep == 0 {
 		s.Keep = 10 * time.Minute
 	}

@@ -63,7 +63,7 @@ func (in *Intake) VerifyWebhook(header string, body []byte) (err error) {
 	}
 	t, signatures := parseSignature(header)
 	if t == "" || len(signatures) == 0 {
-		return fmt.Errorf("%w: %s must be like t=1772366400,v1=5257a869...", ErrSignature, SignatureHeader)
+		return fmt.Errorf("%w: %s must be like t=1772366400,v1=5257a869", ErrSignature, SignatureHeader)
 	}
 	seconds, err := strconv.ParseInt(t, 10, 64)
 	if err != nil {
