@@ -64,15 +64,16 @@ func (c *Console) Rescued(waited time.Duration) { c.metrics.rescue.Observe(waite
 
 // rooms collects the numbers that other rooms keep.
 type rooms struct {
-	calls   sip.Calls
-	sources Sources
-	ready   func() []string
-	descs   map[string]*prometheus.Desc
-	version string
+	calls    sip.Calls
+	sources  Sources
+	accounts Accounts
+	ready    func() []string
+	descs    map[string]*prometheus.Desc
+	version  string
 }
 
 func newRooms(o Options) *rooms {
-	r := &rooms{calls: o.Calls, sources: o.Sources, ready: o.Ready, version: o.Version, descs: map[string]*prometheus.Desc{}}
+	r := &rooms{calls: o.Calls, sources: o.Sources, accounts: o.Accounts, ready: o.Ready, version: o.Version, descs: map[string]*prometheus.Desc{}}
 	add := func(name, help string, labels ...string) {
 		r.descs[name] = prometheus.NewDesc("holdline_"+name, help, labels, nil)
 	}
@@ -99,6 +100,9 @@ func newRooms(o Options) *rooms {
 	add("media_receive_buffer_bytes", "Receive buffer that the system granted to each port.")
 	add("recordings_open", "Recordings that are being written.")
 	add("recording_packets_lost_total", "Packets that could not be recorded.")
+	add("callbacks_owed", "Callers whose call ended before intake was complete, and who were not called back.")
+	add("calls_unrelayed", "Calls that were taken and, as far as is known, not passed on.")
+	add("surge", "1 while supervisors have relaxed the guard.")
 	add("reloads_total", "Configurations that were to be taken over while running, by result.", "result")
 	add("intake_received_total", "What other systems said of intakes, by sort: EIDO documents, log events, webhook messages.", "sort")
 	add("intake_joined_total", "Of these, what was joined to calls: in progress, ended, or not here yet.", "call")
@@ -127,6 +131,10 @@ func (r *rooms) Collect(ch chan<- prometheus.Metric) {
 	gauge("build_info", 1, r.version)
 	gauge("ready", truth(r.ready == nil || len(r.ready()) == 0))
 	gauge("callers_waiting_longest_seconds", r.longestWait().Seconds())
+	now := time.Now()
+	gauge("callbacks_owed", float64(len(r.accounts.Account.Callbacks(now, false))))
+	gauge("calls_unrelayed", float64(len(r.accounts.Account.Unrelayed(now, false))))
+	gauge("surge", truth(r.accounts.Surge.On(now)))
 	if r.sources.Guard != nil {
 		collectGuard(r.sources.Guard(), gauge, total)
 	}

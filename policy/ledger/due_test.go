@@ -18,13 +18,17 @@ func TestNextCallback(t *testing.T) {
 		want string // the item
 		at   time.Duration
 	}{
-		"nobody":             {func(*book) {}, "", 0},
-		"one":                {func(b *book) { lost(b, "c", "5045550100", "caller") }, "c", time.Minute},
-		"the first":          {func(b *book) { lost(b, "c", "5045550100", "caller"); b.pass(1); lost(b, "d", "5045550101", "error") }, "c", time.Minute},
-		"no number":          {func(b *book) { lost(b, "c", "anonymous", "caller") }, "", 0},
-		"let go":             {func(b *book) { lost(b, "c", "5045550100", "position") }, "", 0},
-		"on the line again":  {func(b *book) { lost(b, "c", "5045550100", "caller"); b.offered("d", "5045550100", "p", "ann") }, "", 0},
-		"lost again":         {func(b *book) { lost(b, "c", "5045550100", "caller"); b.pass(time.Hour); lost(b, "d", "5045550100", "caller") }, "c", time.Hour + time.Minute},
+		"nobody":            {func(*book) {}, "", 0},
+		"one":               {func(b *book) { lost(b, "c", "5045550100", "caller") }, "c", time.Minute},
+		"the first":         {func(b *book) { lost(b, "c", "5045550100", "caller"); b.pass(1); lost(b, "d", "5045550101", "error") }, "c", time.Minute},
+		"no number":         {func(b *book) { lost(b, "c", "anonymous", "caller") }, "", 0},
+		"let go":            {func(b *book) { lost(b, "c", "5045550100", "position") }, "", 0},
+		"on the line again": {func(b *book) { lost(b, "c", "5045550100", "caller"); b.offered("d", "5045550100", "p", "ann") }, "", 0},
+		"lost again": {func(b *book) {
+			lost(b, "c", "5045550100", "caller")
+			b.pass(time.Hour)
+			lost(b, "d", "5045550100", "caller")
+		}, "c", time.Hour + time.Minute},
 		"tried":              {func(b *book) { lost(b, "c", "5045550100", "caller"); b.pass(time.Minute); tried(b, "c") }, "c", 6 * time.Minute},
 		"tried often enough": {func(b *book) { lost(b, "c", "5045550100", "caller"); tried(b, "c"); tried(b, "c") }, "", 0},
 		"reached":            {func(b *book) { lost(b, "c", "5045550100", "caller"); b.write("callback.done", "c", "id", "c") }, "", 0},

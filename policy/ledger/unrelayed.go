@@ -213,7 +213,10 @@ func (l *Ledger) remind(u *Unrelayed) policy.Finding {
 	if u.complete && u.Alerts < r.Alerts {
 		u.next = at.Add(r.Within)
 	}
-	d := unrelayedAlert{WaitingMS: at.Sub(u.Since).Milliseconds(), Number: u.Number, Location: u.Location, Level: u.Alerts}
+	d := unrelayedAlert{
+		WaitingMS: at.Sub(u.Since).Milliseconds(), Number: u.Number, Location: u.Location, Level: u.Alerts,
+		From: u.From, EmergencyID: u.EmergencyID, IncidentID: u.IncidentID,
+	}
 	if u.Alerts > 1 {
 		d.After = u.alertID(u.Alerts - 1)
 	}
@@ -242,8 +245,12 @@ type unrelayedAlert struct {
 	WaitingMS int64  `json:"waitingMs"`
 	Number    string `json:"number,omitempty"`
 	Location  string `json:"location,omitempty"`
-	Level     int    `json:"level"`           // 1 for the first alert of the call, 2 for the next
-	After     string `json:"after,omitempty"` // the alert before
+	// Who is concerned, for when the call is over and cannot be asked any more.
+	From        string `json:"from,omitempty"`
+	EmergencyID string `json:"emergencyId,omitempty"`
+	IncidentID  string `json:"incidentId,omitempty"`
+	Level       int    `json:"level"`           // 1 for the first alert of the call, 2 for the next
+	After       string `json:"after,omitempty"` // the alert before
 }
 
 // relayedDone takes somebody's word that a call was passed on.
