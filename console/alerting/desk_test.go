@@ -83,6 +83,12 @@ func TestRescueResolves(t *testing.T) {
 		})
 		w.raise("one", "a1", "intercept")
 		w.pass(12 * time.Second)
+		waiting, _ := w.board.Get("one")
+		w.board.set(sip.CallView{ID: "one", State: "releasing", Taker: "pos-1"})
+		if s := w.alert("a1").Situation; s.With != "" || s.WaitingMS != 12000 {
+			t.Errorf("while the call is about to act on the verdict: %+v", s)
+		}
+		w.board.set(waiting)
 		a := w.alert("a1")
 		if s := a.Situation; s == nil || s.WaitingMS != 12000 || s.From == "" || strings.Join(s.Missing, " ") != "callback nature" {
 			t.Errorf("situation: %+v", s)

@@ -74,8 +74,13 @@ func (d *Desk) situation(e *entry, f facts, v *sip.CallView) *Situation {
 		State: v.State, Waiting: v.Waiting, From: v.From, To: v.To, EmergencyID: v.EmergencyID, With: v.Taker, Agent: v.Agent,
 		Rescues: v.Rescues, Intake: v.Intake, Complete: v.Complete, Recording: v.Recording,
 	}
-	if !v.Waiting.IsZero() {
-		s.WaitingMS = time.Since(v.Waiting).Milliseconds()
+	if v.State == string(sip.Releasing) && waits(e.Cause) {
+		// The verdict is out, and the call is about to act on it: its taker is
+		// the one who has left.
+		s.With, s.Agent, s.Waiting = "", "", e.Raised
+	}
+	if !s.Waiting.IsZero() {
+		s.WaitingMS = time.Since(s.Waiting).Milliseconds()
 	}
 	if !v.Complete {
 		for _, field := range []policy.Field{policy.Location, policy.Callback, policy.Nature} {
