@@ -18,7 +18,7 @@ import (
 // was.
 type policySimulateCmd struct {
 	Policy      string   `placeholder:"FILE" help:"The policy to judge by; left out, the built-in one."`
-	Pattern     []string `placeholder:"NAME,..." help:"What the wrongdoer does: new-orleans, houston, houston-coded; left out, all of them."`
+	Pattern     []string `placeholder:"NAME" help:"What the wrongdoer does: new-orleans, houston, houston-coded; left out, all of them."`
 	BadRate     float64  `default:"0.08" placeholder:"SHARE" help:"The share of the wrongdoer's calls that go bad (${default})."`
 	Takers      int      `default:"100" placeholder:"N" help:"Takers on the roster (${default})."`
 	Calls       int      `default:"100" placeholder:"N" help:"Calls a taker takes in a shift (${default})."`
@@ -108,7 +108,7 @@ func patternNames() string {
 // print writes the result for people.
 func (s *simulated) print(out io.Writer, policyName string) error {
 	o := s.Options
-	fmt.Fprintf(out, "A centre of %d takers, about %d calls a shift, %g false alarms a month borne, seed %d.\nPolicy %s, digest %.12s.\n",
+	fmt.Fprintf(out, "A centre of %d takers, %d calls a shift, that bears %g false alarms a month; seed %d.\nPolicy %s, digest %.12s.\n",
 		o.Takers, o.Calls, o.FalseAlarms, o.Seed, policyName, s.Policy)
 	fmt.Fprintf(out, `
 Assumed, and not measured anywhere: %s of the calls are pocket dials, %s misdials and

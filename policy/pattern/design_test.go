@@ -104,17 +104,28 @@ func TestUnusable(t *testing.T) {
 	}
 }
 
-// TestUsual: one wrongdoer, and two, teach the site nothing.
+// TestUsual: a wrongdoer, and two, teach the site next to nothing, be it large
+// or small.
 func TestUsual(t *testing.T) {
 	known := facts()[Needed]
-	takers := make([]tally, 60)
-	for i := range takers {
-		takers[i] = tally{2000, 4}
-	}
-	want, _ := usual(withoutWorst(append([]tally(nil), takers...)), known)
-	takers[7], takers[30] = tally{2000, 160}, tally{2000, 600}
-	if got, _ := usual(withoutWorst(takers), known); math.Abs(got-want) > 0.0001 {
-		t.Errorf("with two wrongdoers %v is usual, without them %v", got, want)
+	for _, c := range []struct {
+		takers int
+		bad    []record
+		most   float64 // times the rate without them
+	}{
+		{60, []record{{tally{2000, 160}, false}, {tally{2000, 600}, false}}, 1.25},
+		{60, []record{{tally{2000, 160}, true}, {tally{2000, 600}, true}}, 1.01},
+		{5, []record{{tally{500, 40}, false}}, 1.05},
+	} {
+		takers := make([]record, c.takers)
+		for i := range takers {
+			takers[i] = record{tally: tally{2000, 4}}
+		}
+		want, _ := usual(without(takers, known), known)
+		copy(takers, c.bad)
+		if got, _ := usual(without(takers, known), known); got > c.most*want {
+			t.Errorf("%+v: %v is usual, without them %v", c, got, want)
+		}
 	}
 }
 

@@ -64,7 +64,7 @@ func (b *Bank) learn() {
 
 func (s *site) learn(signal Signal, b *Bank, names []string) {
 	known := facts()[signal]
-	takers := make([]tally, 0, len(names))
+	takers := make([]record, 0, len(names))
 	var all tally
 	var byShift [shifts]tally
 	for _, name := range names {
@@ -78,14 +78,10 @@ func (s *site) learn(signal Signal, b *Bank, names []string) {
 			continue
 		}
 		all.plus(sum)
-		if chart.alarmed(b.today) {
-			continue // somebody with a finding does not teach what is usual
-		}
-		takers = append(takers, sum)
+		takers = append(takers, record{sum, chart.alarmed(b.today)})
 	}
 	s.takers = len(takers)
-	takers = withoutWorst(takers)
-	mean, spread := usual(takers, known)
+	mean, spread := usual(without(takers, known), known)
 	for k, t := range byShift {
 		rate := overall(all, mean)
 		s.shift[k] = min(max((t.hits+2)/(t.n+2/rate)/rate, 0.25), 4)
@@ -107,30 +103,56 @@ func overall(all tally, mean float64) float64 {
 
 func near(a, b float64) bool { return math.Abs(a-b) <= 0.05*b }
 
-// withoutWorst leaves out the takers with the most hits beyond their share, one
-// in thirty and at least one of four, so that a wrongdoer does not teach the
-// site that their habit is usual.
-func withoutWorst(takers []tally) []tally {
+// record is what a taker's calls showed, and whether there was a finding.
+type record struct {
+	tally
+	alarmed bool
+}
+
+// few is the number of takers below which the worst of them is left out of what
+// is usual altogether.
+const few = 10
+
+// without returns what the takers teach of what is usual. A wrongdoer must not
+// teach the site that their habit is: nobody has more hits than three standard
+// deviations beyond the mean would be, and those with a finding who have more
+// do not teach at all. In a small centre the worst is left out.
+func without(takers []record, known about) []tally {
+	out := make([]tally, len(takers))
+	for i, t := range takers {
+		out[i] = t.tally
+	}
 	if len(takers) < 4 {
-		return takers
+		return out
 	}
-	var all tally
-	for _, t := range takers {
-		all.plus(t)
-	}
-	rate := (all.hits + 1) / (all.n + 2)
-	excess := func(t tally) float64 { return (t.hits - t.n*rate) / math.Sqrt(t.n*rate*(1-rate)) }
-	slices.SortStableFunc(takers, func(x, y tally) int {
-		switch ex, ey := excess(x), excess(y); {
-		case ex < ey:
-			return -1
-		case ex > ey:
-			return 1
-		default:
-			return 0
+	for range 5 { // the mean and the bound settle
+		var all tally
+		for _, t := range out {
+			all.plus(t)
 		}
-	})
-	return takers[:len(takers)-(len(takers)+29)/30]
+		rate := (all.hits + 1) / (all.n + 1/known.prior)
+		kept := out[:0:0]
+		worst, at := math.Inf(-1), 0
+		for i, t := range takers {
+			deviation := math.Sqrt(t.n*rate + (t.n*rate*known.spread)*(t.n*rate*known.spread))
+			excess := (t.hits - t.n*rate) / deviation
+			if excess > worst {
+				worst, at = excess, i
+			}
+			if excess > 3 {
+				t.hits = t.n*rate + 3*deviation
+				if t.alarmed {
+					t.tally = tally{}
+				}
+			}
+			kept = append(kept, t.tally)
+		}
+		if len(takers) < few {
+			kept[at] = tally{}
+		}
+		out = kept
+	}
+	return slices.DeleteFunc(out, func(t tally) bool { return t.n == 0 })
 }
 
 // usual is the mean of honest takers' rates and how they spread around it, by

@@ -28,11 +28,10 @@ type taker struct {
 	botch    float64 // leaves on a transfer that failed
 	wrong    Pattern // "" for the honest
 
-	calls, bad int       // so far
-	kept       int       // bad calls up to the first that policy intercepted
-	away       bool      // went home for good
-	seen       [3]tally  // what simpler counters see
-	since      time.Time // first call
+	calls, bad int      // so far
+	kept       int      // bad calls up to the first that policy intercepted
+	away       bool     // went home for good
+	seen       [3]tally // what simpler counters see
 }
 
 // tally is hits of a simpler counter among n calls.

@@ -137,15 +137,15 @@ const maxShifts = 10
 // MaxCounterShifts is the same for the counters.
 const MaxCounterShifts = 30
 
-// Wrong lets wrongdoers come to the centre, one each shift, and stay until they
-// are found out.
+// Wrong lets wrongdoers come to the centre, one for thirty takers at a time, and
+// stay until they are found out.
 func Wrong(o Options, p Pattern) Caught {
 	c := newCentre(o, 2+uint64(slices.Index(Patterns(), p)))
 	w := &wrongs{c: c, pattern: p, byName: map[string]*taker{}, signals: map[string]int{}}
 	c.found = w.found
 	for day := 0; day < o.Learn || w.finished < o.Runs; day++ {
 		if day >= o.Learn {
-			w.arrive(day)
+			w.arrive()
 		}
 		c.day(day)
 		w.leave(o)
@@ -173,13 +173,11 @@ type wrongs struct {
 	signals          map[string]int
 }
 
-func (w *wrongs) arrive(day int) {
-	for shift := range 3 {
-		if w.came == w.c.o.Runs {
-			return
-		}
-		t := w.c.newTaker("wrong-"+strconv.Itoa(w.came+1), shift)
-		t.wrong, t.since = w.pattern, start().AddDate(0, 0, day)
+// arrive lets wrongdoers come, until one of thirty takers is one.
+func (w *wrongs) arrive() {
+	for len(w.byName) < max(1, w.c.o.Takers/30) && w.came < w.c.o.Runs {
+		t := w.c.newTaker("wrong-"+strconv.Itoa(w.came+1), w.came)
+		t.wrong = w.pattern
 		w.c.takers = append(w.c.takers, t)
 		w.byName[t.name] = t
 		w.came++
