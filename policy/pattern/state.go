@@ -98,7 +98,7 @@ func (b *Bank) signalState(signal Signal) SignalState {
 		st.Why = "so usual at this centre that it says nothing about anybody"
 	default:
 		st.State = Learning
-		st.Why = b.missing(s)
+		st.Why = b.missing(signal)
 	}
 	return st
 }
@@ -121,9 +121,10 @@ func (c *chart) state(signal Signal, s *site) ChartState {
 }
 
 // missing says what a signal still waits for.
-func (b *Bank) missing(s *site) string {
-	return fmt.Sprintf("%d of %d days, %d of %d counted, of %d of %d takers, since the centre is not known yet",
-		min(b.days, b.o.WarmUpDays), b.o.WarmUpDays, min(s.seen, b.o.WarmUpTrials), b.o.WarmUpTrials,
+func (b *Bank) missing(signal Signal) string {
+	s := &b.sites[signal]
+	return fmt.Sprintf("so far %d of %d days, %d of %d %s and %d of %d takers",
+		min(b.days, b.o.WarmUpDays), b.o.WarmUpDays, min(s.seen, b.o.WarmUpTrials), b.o.WarmUpTrials, facts()[signal].of,
 		min(s.takers, b.o.WarmUpTakers), b.o.WarmUpTakers)
 }
 
