@@ -14,7 +14,7 @@ import (
 
 func centreOf(takers int) Options {
 	o := Default()
-	o.Policy, o.Takers, o.Learn, o.Days, o.Runs = policy.Builtin(), takers, 4, 12, 9
+	o.Policy, o.Takers, o.Learn, o.Days, o.Runs = policy.Builtin(), takers, 4, 10, 6
 	return o
 }
 
@@ -44,7 +44,7 @@ func TestHonest(t *testing.T) {
 	if diff := cmp.Diff(one, Honest(o)); diff != "" {
 		t.Error(diff)
 	}
-	if one.PerMonth > 2.6 || one.Calls < o.Days*o.Takers*o.Calls*5/7 { // one finding in twelve days
+	if one.PerMonth > 3.1 || one.Calls < o.Days*o.Takers*o.Calls*5/7 { // one finding in ten days
 		t.Errorf("%+v", one)
 	}
 	for i, c := range one.Counters {
