@@ -90,11 +90,11 @@ console: {listen: "127.0.0.1:0"}
 			t.Errorf("one side does not hear the other: %v", err)
 		}
 	}
-	kinds := follows(t, n.journal, "callback.done")
+	kinds, seq := follows(t, n.journal, "callback.done")
 	if kinds["callback.started"] != 1 || kinds["callback.dialled"] != 1 || kinds["callback.missed"] != 0 {
 		t.Errorf("records %v", kinds)
 	}
-	if !n.follower.known(ctx) {
+	if !n.follower.reached(ctx, seq) {
 		t.Error("the journal is not followed")
 	}
 	if owed := n.ledger.Callbacks(time.Now(), true); len(owed) != 1 || owed[0].Closed == nil || owed[0].Attempts != 1 {
@@ -102,19 +102,22 @@ console: {listen: "127.0.0.1:0"}
 	}
 }
 
-// follows counts the kinds of records until there is one of a kind.
-func follows(t *testing.T, j *recorder.Journal, kind string) map[string]int {
+// follows counts the kinds of records until there is one of a kind, and returns
+// the number of that one.
+func follows(t *testing.T, j *recorder.Journal, kind string) (kinds map[string]int, last uint64) {
 	t.Helper()
 	s := j.Subscribe(0)
 	defer s.Close()
-	kinds, late := map[string]int{}, time.After(20*time.Second)
+	kinds = map[string]int{}
+	late := time.After(20 * time.Second)
 	for kinds[kind] == 0 {
 		select {
 		case r := <-s.C:
 			kinds[r.Kind]++
+			last = r.Seq
 		case <-late:
 			t.Fatalf("no %s among %v", kind, kinds)
 		}
 	}
-	return kinds
+	return kinds, last
 }

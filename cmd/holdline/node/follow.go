@@ -248,15 +248,22 @@ func joined(object []byte, more any) ([]byte, error) {
 	return bytes.Join([][]byte{object[:len(object)-1], extra[1:]}, []byte(",")), nil
 }
 
-// known waits until every record that the journal has now is followed; it
+// known waits until every record that the journal has accepted by now, on disk or
+// not yet, is followed; it
 // reports false when that takes longer than ctx, and while the past is read.
 func (f *follower) known(ctx context.Context) bool {
-	want := f.journal.Health().LastSeq
+	h := f.journal.Health()
+	want := h.LastSeq + uint64(h.Pending)
 	select {
 	case <-f.caught:
+		return f.reached(ctx, want)
 	default:
 		return false
 	}
+}
+
+// reached waits until a record is followed, as long as ctx.
+func (f *follower) reached(ctx context.Context, want uint64) bool {
 	for {
 		f.mu.Lock()
 		applied, more := f.applied, f.more
