@@ -44,7 +44,7 @@ func TestHonest(t *testing.T) {
 	if diff := cmp.Diff(one, Honest(o)); diff != "" {
 		t.Error(diff)
 	}
-	if one.PerMonth > 3.1 || one.Calls < o.Days*o.Takers*o.Calls*5/7 { // one finding in ten days
+	if one.PerMonth > 3.1 || one.Calls < o.Days*o.Takers*o.Calls*5/8 { // one finding in ten days
 		t.Errorf("%+v", one)
 	}
 	for i, c := range one.Counters {
