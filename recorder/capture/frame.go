@@ -59,18 +59,20 @@ func packet(proto byte, sum int, from, to netip.Addr, body []byte) []byte {
 	return append(ip, body...)
 }
 
-// checksum is the Internet checksum (RFC 1071).
+// checksum is the Internet checksum (RFC 1071). All parts but the last must
+// have an even length.
 func checksum(parts ...[]byte) uint16 {
-	var sum uint32
-	odd := false
+	var sum uint64
 	for _, p := range parts {
-		for _, b := range p {
-			if odd {
-				sum += uint32(b)
-			} else {
-				sum += uint32(b) << 8
-			}
-			odd = !odd
+		for ; len(p) >= 4; p = p[4:] {
+			sum += uint64(binary.BigEndian.Uint32(p))
+		}
+		if len(p) >= 2 {
+			sum += uint64(binary.BigEndian.Uint16(p))
+			p = p[2:]
+		}
+		if len(p) == 1 {
+			sum += uint64(p[0]) << 8
 		}
 	}
 	for sum>>16 != 0 {

@@ -22,6 +22,8 @@ const (
 	waiting  = 8192                   // messages on their way to the file
 	flushAt  = 256 << 10              // bytes that are written at once
 	flushIn  = 200 * time.Millisecond // and how long fewer may wait
+	gather   = 128                    // messages that are taken at once
+	gatherIn = 50 * time.Millisecond  // and how long fewer may wait: to be woken for each costs more than the work
 	segments = time.Hour              // of a file
 	forget   = 24 * time.Hour         // a dialog whose call never told that it is over
 	retry    = 5 * time.Second        // a disk that failed
@@ -61,12 +63,14 @@ type Sum struct {
 // find no room are lost, counted, and told of in the sums of their calls.
 type Log struct {
 	opts  Options
-	in    chan entry
+	wake  chan struct{}
 	quit  chan struct{}
 	ended chan struct{}
 	lost  atomic.Uint64
+	soon  *time.Timer
 
 	mu     sync.Mutex // so that everything Over has taken is answered
+	in     []entry
 	closed bool
 }
 
@@ -87,31 +91,59 @@ func New(o Options) *Log {
 	if o.Works == nil {
 		o.Works = func() {}
 	}
-	l := &Log{opts: o, in: make(chan entry, waiting), quit: make(chan struct{}), ended: make(chan struct{})}
+	l := &Log{opts: o, wake: make(chan struct{}, 1), quit: make(chan struct{}), ended: make(chan struct{})}
+	l.soon = time.AfterFunc(time.Hour, l.nudge)
+	l.soon.Stop()
 	go l.run()
 	return l
 }
 
 // Seen takes a message that passed.
 func (l *Log) Seen(m Message) {
-	select {
-	case l.in <- entry{Message: m}:
-	default:
+	if !l.add(entry{Message: m}) {
 		l.lost.Add(1)
 	}
+}
+
+// add queues an entry; it tells if there was room.
+func (l *Log) add(e entry) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed || len(l.in) >= waiting {
+		return false
+	}
+	l.in = append(l.in, e)
+	switch len(l.in) {
+	case 1:
+		l.soon.Reset(gatherIn)
+	case gather:
+		l.nudge()
+	}
+	return true
+}
+
+func (l *Log) nudge() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// taken returns what is queued. done is what was taken before.
+func (l *Log) taken(done []entry) []entry {
+	clear(done)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	in := l.in
+	l.in = done[:0]
+	return in
 }
 
 // Over says that no more messages of a Call-ID are expected. done is called
 // once, from another goroutine, before Close returns; it must not wait.
 func (l *Log) Over(callID string, done func(Sum)) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if !l.closed {
-		select {
-		case l.in <- entry{close: callID, done: done}:
-			return
-		default:
-		}
+	if l.add(entry{close: callID, done: done}) {
+		return
 	}
 	l.lost.Add(1)
 	go done(Sum{CallID: callID, Lost: true})
@@ -140,6 +172,7 @@ type keeper struct {
 	buf    bytes.Buffer
 	pcap   *Writer
 	sums   map[string]*sum
+	ended  []ended // that are told of when they are on the disk
 	flows  map[flow]uint32
 	failed time.Time // the disk, the last time
 	lost   uint64    // known to be lost
@@ -153,6 +186,13 @@ type sum struct {
 	lost bool
 }
 
+// ended are the messages of a Call-ID that is over.
+type ended struct {
+	*sum
+	callID string
+	done   func(Sum)
+}
+
 type flow struct{ from, to netip.AddrPort }
 
 func (l *Log) run() {
@@ -160,21 +200,34 @@ func (l *Log) run() {
 	k := &keeper{l: l, sums: map[string]*sum{}, flows: map[flow]uint32{}}
 	idle := time.NewTimer(flushIn)
 	defer idle.Stop()
+	var todo []entry
 	for {
 		select {
-		case e := <-l.in:
+		case <-l.wake:
 			if k.buf.Len() == 0 {
 				idle.Reset(flushIn)
 			}
-			k.guarded(func() { k.take(e) })
+			todo = k.work(todo)
 		case <-idle.C:
 			k.guarded(k.flush)
 			k.guarded(k.tell)
 		case <-l.quit:
+			l.soon.Stop()
+			k.work(todo)
 			k.finish()
 			return
 		}
 	}
+}
+
+// work takes down what is queued.
+func (k *keeper) work(done []entry) []entry {
+	todo := k.l.taken(done)
+	for _, e := range todo {
+		k.guarded(func() { k.take(e) })
+	}
+	k.guarded(k.tellEnded)
+	return todo
 }
 
 // guarded keeps a bug from ending the process: messages are evidence, calls
@@ -190,15 +243,6 @@ func (k *keeper) guarded(f func()) {
 }
 
 func (k *keeper) finish() {
-	for {
-		select {
-		case e := <-k.l.in:
-			k.guarded(func() { k.take(e) })
-			continue
-		default:
-		}
-		break
-	}
 	k.guarded(k.flush)
 	if k.file != nil {
 		_ = k.file.Close()
@@ -256,14 +300,29 @@ func (k *keeper) frame(e entry, from, to netip.AddrPort) []byte {
 	return segment(from, to, seq+1, e.Raw)
 }
 
+// over ends the sum of a Call-ID.
 func (k *keeper) over(e entry) {
-	k.flush()
-	out := Sum{CallID: e.close}
-	if s := k.sums[e.close]; s != nil {
-		out.Messages, out.SHA256, out.Lost = s.n, hex.EncodeToString(s.Sum(nil)), s.lost
-		delete(k.sums, e.close)
+	s := k.sums[e.close]
+	delete(k.sums, e.close)
+	k.ended = append(k.ended, ended{sum: s, callID: e.close, done: e.done})
+}
+
+// tellEnded writes what is waiting, and tells of the Call-IDs that are over
+// what was kept of them.
+func (k *keeper) tellEnded() {
+	if len(k.ended) == 0 {
+		return
 	}
-	e.done(out)
+	k.flush()
+	list := k.ended
+	k.ended = nil
+	for _, e := range list {
+		out := Sum{CallID: e.callID}
+		if e.sum != nil {
+			out.Messages, out.SHA256, out.Lost = e.n, hex.EncodeToString(e.Sum(nil)), e.lost
+		}
+		k.guarded(func() { e.done(out) })
+	}
 }
 
 // ready makes sure that there is a file to write to.
@@ -323,6 +382,11 @@ func (k *keeper) flush() {
 		k.file = nil
 		for _, s := range k.sums {
 			s.lost = true
+		}
+		for _, e := range k.ended {
+			if e.sum != nil {
+				e.lost = true
+			}
 		}
 		k.l.lost.Add(1)
 		k.fail(fmt.Errorf("writing messages: %w", err))
