@@ -20,7 +20,8 @@ const expedited = 46 << 2
 // kernelNetwork is the network of the operating system: one non-blocking
 // socket for each port, epoll, and system calls that do not allocate.
 type kernelNetwork struct {
-	granted atomic.Int64 // smallest receive buffer so far
+	granted atomic.Int64           // smallest receive buffer so far
+	asked   [Other + 1]atomic.Bool // what sockets of a kind are granted is known
 	files   int
 }
 
@@ -66,6 +67,9 @@ func (n *kernelNetwork) Bind(local netip.AddrPort, kind Kind) (Socket, error) {
 // tune sets what makes media better but is not worth failing a call for.
 func (n *kernelNetwork) tune(fd int, v6 bool, kind Kind) {
 	askForErrors(fd, v6)
+	if kind == Other { // RTCP among them: a packet every few seconds
+		return
+	}
 	if kind == Audio {
 		if v6 {
 			_ = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_TCLASS, expedited)
@@ -79,6 +83,9 @@ func (n *kernelNetwork) tune(fd int, v6 bool, kind Kind) {
 	}
 	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, size) != nil {
 		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, size)
+	}
+	if !n.asked[kind].CompareAndSwap(false, true) {
+		return
 	}
 	// The kernel doubles what was asked for, to cover its own bookkeeping.
 	got, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF)

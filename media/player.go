@@ -13,6 +13,10 @@ const (
 	// nothing is heard from them. A phone sends its first packet long before;
 	// one that sends none is not helped by a caller who is told to wait.
 	holdOver = time.Second
+	// early is how much before its slot the first packet of a prompt is due, so
+	// that it is in time although timers and queues add to it. A phone keeps
+	// what comes early, and plays nothing in place of what comes late.
+	early = 500 * time.Microsecond
 )
 
 // player plays the prompt on one stream of the caller, in the caller's slots.
@@ -100,7 +104,7 @@ func (l *loop) newPlayer(c *stream) (*player, string) {
 		p.pt, p.cycle = codec.PT, l.engine.opts.Prompt.cycle(codec.Name)
 	}
 	if c.ear.started {
-		p.at = max(p.at, c.ear.at+c.ear.packetTime())
+		p.at = max(p.at, c.ear.at+c.ear.packetTime()-early)
 	}
 	return p, ""
 }

@@ -100,7 +100,7 @@ func (a *allocator) bind(index int, port uint16, kind Kind) (*pair, error) {
 	if err != nil {
 		return nil, err
 	}
-	rtcp, err := a.net.Bind(netip.AddrPortFrom(a.addr, rtp.LocalAddr().Port()+1), kind)
+	rtcp, err := a.net.Bind(netip.AddrPortFrom(a.addr, rtp.LocalAddr().Port()+1), Other)
 	if err != nil {
 		_ = rtp.Close()
 		return nil, err
@@ -150,7 +150,7 @@ func (a *allocator) anyPair(kind Kind, even bool) (*pair, error) {
 		_ = rtp.Close()
 		return nil, fmt.Errorf("port %d does not suit: %w", port, syscall.EADDRINUSE)
 	}
-	rtcp, err := a.net.Bind(netip.AddrPortFrom(a.addr, neighbour), kind)
+	rtcp, err := a.net.Bind(netip.AddrPortFrom(a.addr, neighbour), Other)
 	if err != nil {
 		_ = rtp.Close()
 		return nil, err

@@ -70,7 +70,7 @@ func TestRescueIsOneStream(t *testing.T) {
 		prompt := caller.take()
 		same(t, "prompt packets in a second", len(prompt), 50)
 		for i, a := range prompt {
-			want := last.at.Add(time.Duration(i+1) * 20 * time.Millisecond)
+			want := last.at.Add(time.Duration(i+1)*20*time.Millisecond - early)
 			if !a.at.Equal(want) {
 				t.Fatalf("prompt packet %d left %v off its slot", i, a.at.Sub(want))
 			}
@@ -84,7 +84,7 @@ func TestRescueIsOneStream(t *testing.T) {
 			t.Error("the prompt does not begin with the words")
 		}
 		ev := h.seen(EventPrompt)
-		if len(ev) != 1 || !ev[0].Played || ev[0].Gap != 20*time.Millisecond || ev[0].Leg != Caller {
+		if len(ev) != 1 || !ev[0].Played || ev[0].Gap != 20*time.Millisecond-early || ev[0].Leg != Caller {
 			t.Errorf("prompt events: %+v", ev)
 		}
 

@@ -30,7 +30,7 @@ const (
 // costs address space only. The garbage collector runs when the heap has
 // doubled: without it a node with few calls would collect many times a second
 // to keep some megabytes tidy, which took a sixth of the time of a call.
-const heapFloor = 32 << 20
+const heapFloor = 16 << 20
 
 // Run implements the command: it serves until a signal ends it.
 func (c serveCmd) Run(a app) error {
