@@ -72,10 +72,11 @@ type ending struct {
 // touched, by one goroutine at a time.
 type Call struct {
 	CallState
-	g     *Guard
-	log   *zap.Logger
-	media media.Session
-	inbox inbox
+	g      *Guard
+	log    *zap.Logger
+	media  media.Session
+	inbox  inbox
+	handle *handle
 
 	invite    *gosip.Request  // the caller's INVITE
 	inviteTx  *gosip.ServerTx // its transaction, until answered finally

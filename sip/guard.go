@@ -245,15 +245,8 @@ func (g *Guard) dropTag(tag string) {
 	g.mu.Unlock()
 }
 
-// forget removes a call that is over, and lets go what would keep it in
-// memory.
+// forget removes a call that is over.
 func (g *Guard) forget(c *Call) {
-	for _, l := range c.legs {
-		l.sent.Forget()
-	}
-	if c.answered() && c.inviteTx != nil {
-		g.edge.Forget(c.inviteTx)
-	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(g.calls, c)

@@ -1,6 +1,9 @@
 package sip
 
-import "sync"
+import (
+	"sync"
+	"sync/atomic"
+)
 
 // inbox holds what a call has still to do, in order. Whoever finds the call at
 // rest becomes its goroutine until nothing is left to do: a call that waits
@@ -96,7 +99,34 @@ func (c *Call) work() {
 			for _, f := range c.inbox.close() {
 				c.guarded(f)
 			}
+			c.guarded(c.dissolve)
 			return
 		}
+	}
+}
+
+// dissolve lets go what would keep a call in memory when it is over: the
+// library's transactions last longer than calls do.
+func (c *Call) dissolve() {
+	for _, l := range c.legs {
+		l.sent.Forget()
+	}
+	if c.inviteTx == nil {
+		return // we called
+	}
+	c.handle.Store(nil)
+	if c.answered() {
+		c.g.edge.Forget(c.inviteTx)
+	}
+}
+
+// handle is a call for those who may outlive it: the library keeps the
+// transaction of an INVITE, and what it was given, long after the call.
+type handle struct{ atomic.Pointer[Call] }
+
+// post has f done by the call, unless it was forgotten.
+func (h *handle) post(f func(*Call)) {
+	if c := h.Load(); c != nil {
+		c.post(func() { f(c) })
 	}
 }

@@ -62,7 +62,7 @@ func (g *Guard) onInvite(req *gosip.Request, tx *gosip.ServerTx) {
 		g.log.Debug("100 not sent", zap.Error(err))
 	}
 	g.oldAcks(c, req, tx)
-	cancelled := func(r *gosip.Request) { c.post(func() { c.onCancel(r) }) }
+	cancelled := func(r *gosip.Request) { c.handle.post(func(c *Call) { c.onCancel(r) }) }
 	live := tx.OnCancel(cancelled)
 	c.enter(c.start)
 	if !live {
@@ -104,6 +104,8 @@ func (g *Guard) newCall(req *gosip.Request, tx *gosip.ServerTx, route Route) *Ca
 			Intake: policy.Intake{}, State: Offering,
 		},
 	}
+	c.handle = &handle{}
+	c.handle.Store(c)
 	c.log = g.log.With(zap.String("call", id))
 	c.identify()
 	c.caller = c.callerLeg(req)

@@ -101,11 +101,7 @@ func (c *Call) progress(l *leg, res *gosip.Response) {
 // every other is acknowledged and ended at once.
 func (c *Call) accepted(l *leg, res *gosip.Response) {
 	if l.State == Confirmed || l.State == Over && !l.open {
-		if fork := tag(get(res, "to")); fork != l.Dialog.RemoteTag && l.State == Confirmed {
-			c.endFork(l, res, fork)
-		} else if l.ack != nil {
-			c.g.edge.Write(l.ack) // its 2xx again: our ACK was lost
-		}
+		c.repeated2xx(l, res)
 		return
 	}
 	l.open = false
@@ -163,6 +159,20 @@ func (c *Call) take(l *leg, res *gosip.Response) {
 	c.taker, c.early = l, nil
 	c.answer200 = res
 	c.fire(takerAnswered)
+	if !l.lateAck { // its 2xx, if it comes again, is a stray
+		l.sent.Forget()
+		l.request = nil
+	}
+}
+
+// repeated2xx takes a 2xx of a leg that has answered: the same again, because
+// our ACK was lost, or that of another branch of a fork.
+func (c *Call) repeated2xx(l *leg, res *gosip.Response) {
+	if fork := tag(get(res, "to")); fork != l.Dialog.RemoteTag && l.State == Confirmed {
+		c.endFork(l, res, fork)
+	} else if l.ack != nil {
+		c.g.edge.Write(l.ack)
+	}
 }
 
 // welcome tells whether the answer of a target that was given up is taken all
@@ -284,9 +294,7 @@ func (c *Call) onStray(res *gosip.Response) {
 		return
 	}
 	if l.State == Confirmed || l.State == Over && l.ack != nil {
-		if l.ack != nil {
-			c.g.edge.Write(l.ack)
-		}
+		c.repeated2xx(l, res)
 		return
 	}
 	l.Dialog.learn(res, tag(get(res, "to")), true)

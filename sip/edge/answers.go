@@ -151,7 +151,7 @@ func (e *Edge) Final(tx *gosip.ServerTx, res *gosip.Response) error {
 
 // Forget lets the transaction of an INVITE over UDP go whose call is over. The
 // INVITE must have been answered with 2xx and that acknowledged; if it comes
-// once more, it does not begin another call.
+// once more, it does not begin another call. Nobody may use the INVITE any more.
 func (e *Edge) Forget(tx *gosip.ServerTx) {
 	a := ArrivalOf(tx.Origin())
 	select {
@@ -162,5 +162,6 @@ func (e *Edge) Forget(tx *gosip.ServerTx) {
 	if a.key != (answerKey{}) { // else only the library knows it again
 		e.answers.keep(a.key, answer{})
 		tx.Terminate()
+		strip(tx.Origin())
 	}
 }

@@ -81,18 +81,18 @@ type Response struct {
 // retransmissions included, or one error (a timeout of Timer B or F, a
 // transport failure). It does not wait.
 func (e *Edge) Send(req *gosip.Request, sink func(Response)) *Sent {
-	sent := &Sent{acks: e.acks}
+	sent := &Sent{acks: e.acks, sink: sink}
 	if e.ready(req) {
-		e.start(req, sink, sent)
+		e.start(req, sent)
 		return sent
 	}
 	go func() {
 		defer e.recovered("dial")
 		if err := e.dial(context.Background(), req.Destination()); err != nil {
-			sink(Response{Err: err})
+			sent.report(Response{Err: err})
 			return
 		}
-		e.start(req, sink, sent)
+		e.start(req, sent)
 	}()
 	return sent
 }
@@ -102,7 +102,18 @@ type Sent struct {
 	acks      *acks
 	mu        sync.Mutex
 	tx        *gosip.ClientTx
+	sink      func(Response)
 	abandoned bool
+}
+
+// report hands a response to the sink, unless the request was forgotten.
+func (s *Sent) report(r Response) {
+	s.mu.Lock()
+	sink := s.sink
+	s.mu.Unlock()
+	if sink != nil {
+		sink(r)
+	}
 }
 
 // Abandon stops repeating a request that nobody has answered. Its sink gets an
@@ -127,11 +138,21 @@ func (s *Sent) Forget() {
 	}
 	s.mu.Lock()
 	tx := s.tx
-	s.mu.Unlock()
 	if tx != nil && !gosip.IsReliable(tx.Origin().Transport()) {
+		s.sink = nil
+	} else {
+		tx = nil
+	}
+	s.mu.Unlock()
+	if tx != nil {
 		tx.Terminate()
+		strip(tx.Origin())
 	}
 }
+
+// strip empties a request whose transaction was terminated. The library's
+// Timers L and M go on, and hold the transaction with its request for 32 s.
+func strip(req *gosip.Request) { req.MessageData = gosip.MessageData{SipVersion: req.SipVersion} }
 
 func (s *Sent) began(tx *gosip.ClientTx) (abandoned bool) {
 	s.mu.Lock()
@@ -153,38 +174,38 @@ func (e *Edge) ready(req *gosip.Request) bool {
 	return true
 }
 
-func (e *Edge) start(req *gosip.Request, sink func(Response), sent *Sent) {
+func (e *Edge) start(req *gosip.Request, sent *Sent) {
 	if e.isClosed() { // the library would open a socket of its own
-		sink(Response{Err: net.ErrClosed})
+		sent.report(Response{Err: net.ErrClosed})
 		return
 	}
 	e.fromListener(req)
 	tx, err := e.txl.NewClientTransaction(context.Background(), req)
 	if err != nil {
-		sink(Response{Err: err})
+		sent.report(Response{Err: err})
 		return
 	}
 	if sent.began(tx) {
 		tx.Terminate()
-		sink(Response{Err: gosip.ErrTransactionCanceled})
+		sent.report(Response{Err: gosip.ErrTransactionCanceled})
 		return
 	}
-	tx.OnRetransmission(func(res *gosip.Response) { sink(Response{Response: res}) })
-	go e.pump(tx, sink)
+	tx.OnRetransmission(func(res *gosip.Response) { sent.report(Response{Response: res}) })
+	go e.pump(tx, sent)
 	if err := tx.Init(); err != nil {
 		tx.Terminate()
-		sink(Response{Err: err})
+		sent.report(Response{Err: err})
 	}
 }
 
 // pump reports a transaction's responses until its final one.
-func (e *Edge) pump(tx *gosip.ClientTx, sink func(Response)) {
+func (e *Edge) pump(tx *gosip.ClientTx, sent *Sent) {
 	defer e.recovered("client transaction")
 	for {
 		select {
 		case res := <-tx.Responses():
 			e.acks.keep(tx.Origin(), res)
-			sink(Response{Response: res})
+			sent.report(Response{Response: res})
 			if res.StatusCode >= 200 {
 				if !tx.Origin().IsInvite() {
 					// Timer K only swallows repetitions, and so does nobody. Err
@@ -197,7 +218,7 @@ func (e *Edge) pump(tx *gosip.ClientTx, sink func(Response)) {
 			}
 		case <-tx.Done():
 			if err := tx.Err(); err != nil {
-				sink(Response{Err: err})
+				sent.report(Response{Err: err})
 			}
 			return
 		}
