@@ -26,12 +26,6 @@ const (
 	stopWait  = 30 * time.Second       // how long the parts of the node may take to stop
 )
 
-// heapFloor is memory that is reserved and never touched, in bytes, so that it
-// costs address space only. The garbage collector runs when the heap has
-// doubled: without it a node with few calls would collect many times a second
-// to keep some megabytes tidy, which took a sixth of the time of a call.
-const heapFloor = 16 << 20
-
 // Run implements the command: it serves until a signal ends it.
 func (c serveCmd) Run(a app) error {
 	cfg, err := config.Load(c.Config)
@@ -39,7 +33,7 @@ func (c serveCmd) Run(a app) error {
 		return fmt.Errorf("the configuration has problems\n%w", err)
 	}
 	log, level := newLog(a.err)
-	ballast := make([]byte, heapFloor)
+	ballast := node.TuneHeap()
 	defer runtime.KeepAlive(ballast)
 	signals, letGo := a.signals() // before anything can take a call
 	defer letGo()

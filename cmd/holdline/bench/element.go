@@ -259,5 +259,5 @@ func (b *bench) startKamailio() (*element, error) {
 // dumpHeap makes a profiled node write its heap profile.
 func (e *element) dumpHeap() {
 	_ = e.cmd.Process.Signal(unix.SIGUSR1)
-	time.Sleep(500 * time.Millisecond)
+	time.Sleep(time.Second)
 }

@@ -84,12 +84,12 @@ func (b *bench) memoryOf(e *element) (string, error) {
 	defer h.close()
 	time.Sleep(time.Second)
 	first := float64(e.memory()-idle) / 1000 / 1000
+	if b.profile != "" {
+		e.dumpHeap()
+	}
 	if err := h.more(1000, 5000, 300); err != nil {
 		return "", err
 	}
 	time.Sleep(time.Second)
-	if b.profile != "" {
-		e.dumpHeap()
-	}
 	return fmt.Sprintf("%.1f | %.1f", first, float64(e.memory()-idle)/5000/1000), nil
 }
