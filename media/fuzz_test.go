@@ -189,67 +189,62 @@ type nowhere struct{ Socket }
 
 func (nowhere) Send([]byte, netip.AddrPort) error { return nil }
 
-func BenchmarkPacket(b *testing.B) {
-	for name, change := range map[string]func(call *session){
+// packetWays are the ways of a packet through the house whose cost is watched.
+func packetWays() map[string]func(call *session) {
+	return map[string]func(call *session){
 		"ToCaller": func(*session) {},
 		"Transcoded": func(call *session) {
 			call.peer.streams[0].setRemote(Remote{RTP: call.peer.streams[0].to.addr, Codecs: []Codec{pcma}}, nil)
 			call.peer.streams[0].connect(call.caller.streams[0])
 		},
-	} {
+	}
+}
+
+// onePacket returns a function that takes the next packet of a taker.
+func onePacket(change func(call *session)) func() {
+	l := &loop{engine: &Engine{laws: newLaws(), samples: newSamples()}, laws: newLaws()}
+	call := &session{loop: l, notify: func(Event) {}, mode: bridged}
+	from := netip.MustParseAddrPort("192.0.2.2:5000")
+	leg := func(id LegID, a netip.AddrPort) *leg {
+		lg := &leg{sess: call, id: id}
+		st := &stream{leg: lg, pair: &pair{rtp: nowhere{}, rtcp: nowhere{}}, ear: &ear{}}
+		lg.streams = []*stream{st}
+		st.setRemote(Remote{RTP: a, Codecs: []Codec{pcmu}}, nil)
+		return lg
+	}
+	call.caller, call.peer = leg(0, netip.MustParseAddrPort("192.0.2.1:4000")), leg(1, from)
+	change(call)
+	raw, _ := (&rtp.Packet{Header: rtp.Header{Version: 2, PayloadType: call.peer.streams[0].remote.Codecs[0].PT, SSRC: 5}, Payload: speech(1)}).Marshal()
+	pkt := make([]byte, len(raw))
+	return func() {
+		copy(pkt, raw)
+		raw[3]++
+		if raw[3] == 0 {
+			raw[2]++
+		}
+		l.mediaArrived(call.peer.streams[0], pkt, from)
+	}
+}
+
+func BenchmarkPacket(b *testing.B) {
+	for name, change := range packetWays() {
 		b.Run(name, func(b *testing.B) {
-			l := &loop{engine: &Engine{laws: newLaws(), samples: newSamples()}, laws: newLaws()}
-			call := &session{loop: l, notify: func(Event) {}, mode: bridged}
-			from := netip.MustParseAddrPort("192.0.2.2:5000")
-			leg := func(id LegID, a netip.AddrPort) *leg {
-				lg := &leg{sess: call, id: id}
-				st := &stream{leg: lg, pair: &pair{rtp: nowhere{}, rtcp: nowhere{}}, ear: &ear{}}
-				lg.streams = []*stream{st}
-				st.setRemote(Remote{RTP: a, Codecs: []Codec{pcmu}}, nil)
-				return lg
-			}
-			call.caller, call.peer = leg(0, netip.MustParseAddrPort("192.0.2.1:4000")), leg(1, from)
-			change(call)
-			raw, _ := (&rtp.Packet{Header: rtp.Header{Version: 2, PayloadType: call.peer.streams[0].remote.Codecs[0].PT, SSRC: 5}, Payload: speech(1)}).Marshal()
-			pkt := make([]byte, len(raw))
+			next := onePacket(change)
 			b.ReportAllocs()
 			for b.Loop() {
-				copy(pkt, raw)
-				raw[3]++
-				if raw[3] == 0 {
-					raw[2]++
-				}
-				l.mediaArrived(call.peer.streams[0], pkt, from)
+				next()
 			}
 		})
 	}
 }
 
-// FuzzText brings text packets of one side into the formats of another.
-func FuzzText(f *testing.F) {
-	head := redHeader(106, 300, 2)
-	f.Add(append(append([]byte{0x80, 105, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3}, head[:]...), 106, 'a', 'b', 'c'))
-	f.Add([]byte{0xb0, 105, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 0, 106, 'x', 2, 2})
-	red, inner := Codec{PT: 105, Name: nameRED, Rate: textRate, Channels: 1}, Codec{PT: 106, Name: nameT140, Rate: textRate, Channels: 1}
-	plain := Codec{PT: 98, Name: nameT140, Rate: textRate, Channels: 1}
-	other := Codec{PT: 99, Name: nameRED, Rate: textRate, Channels: 1}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		for _, to := range [][]Codec{{plain}, {other, plain}, {other}, nil} {
-			own := append([]byte(nil), b...)
-			var h header
-			if !parseRTP(own, &h) {
-				return
-			}
-			if out := h.fit(own, []Codec{red, inner}, to); out != nil {
-				h.write(out)
-				var again header
-				if !parseRTP(out, &again) || again.end > len(out) {
-					t.Fatalf("%x became %x", b, out)
-				}
-				if _, ok := find(to, again.pt); !ok {
-					t.Fatalf("payload type %d is not one of theirs", again.pt)
-				}
-			}
+// A packet must cost no allocation: a collector that runs for packets stops them.
+func TestPacketsAllocateNothing(t *testing.T) {
+	for name, change := range packetWays() {
+		next := onePacket(change)
+		next() // the first is told of
+		if n := testing.AllocsPerRun(1000, next); n != 0 {
+			t.Errorf("%s: %.1f allocations for each packet", name, n)
 		}
-	})
+	}
 }
