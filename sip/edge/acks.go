@@ -57,8 +57,11 @@ func (a *acks) again(data []byte) (ack []byte, repeated bool) {
 
 // keep notes the ACK of a refusal that has come up to its transaction's user.
 func (a *acks) keep(invite *gosip.Request, res *gosip.Response) {
+	if res.StatusCode < 300 {
+		return // and invite may be somebody else's by now
+	}
 	via := invite.Via()
-	if via == nil || !invite.IsInvite() || res.StatusCode < 300 {
+	if via == nil || !invite.IsInvite() {
 		return
 	}
 	branch, _ := via.Params.Get("branch")

@@ -201,13 +201,14 @@ func (e *Edge) start(req *gosip.Request, sent *Sent) {
 // pump reports a transaction's responses until its final one.
 func (e *Edge) pump(tx *gosip.ClientTx, sent *Sent) {
 	defer e.recovered("client transaction")
+	invite := tx.Origin().IsInvite()
 	for {
 		select {
 		case res := <-tx.Responses():
 			e.acks.keep(tx.Origin(), res)
 			sent.report(Response{Response: res})
 			if res.StatusCode >= 200 {
-				if !tx.Origin().IsInvite() {
+				if !invite {
 					// Timer K only swallows repetitions, and so does nobody. Err
 					// waits until the library is through with the response: the
 					// timer that it sets last would hold the transaction.
