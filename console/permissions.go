@@ -1,0 +1,73 @@
+package console
+
+import (
+	"context"
+	"net/http"
+
+	"holdline/console/access"
+)
+
+// permissions is what one must be allowed to for each route; TestEveryRoute
+// compares it with the routes. A route that is missing here is for nobody where
+// a sign-in is required.
+func permissions() map[string]access.Permission {
+	return map[string]access.Permission{
+		"GET /v1/calls":                     access.States,
+		"GET /v1/calls/{id}":                access.States,
+		"PUT /v1/calls/{id}/intake":         access.Marks,
+		"POST /v1/calls/{id}/release":       access.Command,
+		"POST /v1/calls/{id}/join":          access.Join,
+		"PATCH /v1/calls/{id}/join/{join}":  access.Join,
+		"PUT /v1/calls/{id}/join/{join}":    access.Join,
+		"DELETE /v1/calls/{id}/join/{join}": access.Join,
+		"POST /v1/calls/{id}/takeover":      access.Join,
+		"POST /v1/calls/{id}/assist":        access.Command,
+		"GET /v1/events":                    access.States,
+		"GET /v1/alerts":                    access.States,
+		"POST /v1/alerts/{id}/ack":          access.Command,
+		"GET /v1/channels":                  access.States,
+		"POST /v1/channels/{name}/test":     access.Channels,
+		"GET /v1/agents":                    access.People,
+		"POST /v1/agents/signin":            access.Seats,
+		"POST /v1/agents/signout":           access.Seats,
+		"GET /v1/surge":                     access.States,
+		"POST /v1/surge":                    access.Surge,
+		"DELETE /v1/surge":                  access.Surge,
+		"GET /v1/callbacks":                 access.People,
+		"POST /v1/callbacks/{id}/done":      access.Command,
+		"GET /v1/unrelayed":                 access.People,
+		"POST /v1/unrelayed/{id}/done":      access.Command,
+		"GET /v1/patterns":                  access.People,
+		"GET /v1/recordings/{call}":         access.Audio,
+		"GET /v1/evidence/{call}":           access.Evidence,
+		"GET /v1/holds":                     access.People,
+		"PUT /v1/holds/{call}":              access.Hold,
+		"DELETE /v1/holds/{call}":           access.Hold,
+		"POST /v1/eido":                     access.Marks,
+		"POST /v1/intake/webhook":           access.Signed,
+		"POST /LogEvents":                   access.Signed,
+		"GET /Versions":                     access.Anyone,
+		"GET /metrics":                      access.Metrics,
+		"GET /healthz":                      access.Anyone,
+		"GET /readyz":                       access.Anyone,
+		"GET /openapi.yaml":                 access.Anyone,
+		"GET /static/{file}":                access.Anyone,
+		"GET /{$}":                          access.States,
+	}
+}
+
+type userKey struct{}
+
+// userOf returns who sends a request; ok tells whether they have signed in.
+// Where the console needs no sign-in everybody may everything: Can is right in
+// both cases.
+func userOf(r *http.Request) (user access.User, ok bool) {
+	if u, ok := r.Context().Value(userKey{}).(access.User); ok {
+		return u, true
+	}
+	return access.Everybody(), false
+}
+
+func withUser(r *http.Request, u access.User) *http.Request {
+	return r.WithContext(context.WithValue(r.Context(), userKey{}, u))
+}
