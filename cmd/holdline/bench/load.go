@@ -171,12 +171,12 @@ func (l *load) request(i int, method string, seq int) []byte {
 	if c.target != nil {
 		b = append(b, c.routes...)
 	}
-	b = fmt.Appendf(b, "Max-Forwards: 70\r\nFrom: <sip:+15045550100@127.0.0.1:%d>;tag=caller%d\r\nTo: %s\r\nCall-ID: %d-%d@bench\r\nCSeq: %d %s\r\n",
-		callerPort, i, to, i, callerPort, seq, method)
+	b = fmt.Appendf(b, "Max-Forwards: 70\r\nFrom: <sip:+1504%07d@127.0.0.1:%d>;tag=caller%d\r\nTo: %s\r\nCall-ID: %d-%d@bench\r\nCSeq: %d %s\r\n",
+		i, callerPort, i, to, i, callerPort, seq, method)
 	if method == "INVITE" {
 		b = fmt.Appendf(b, "Contact: <sip:caller@127.0.0.1:%d>\r\nGeolocation: <https://lis.invalid/%d>\r\nGeolocation-Routing: yes\r\n"+
-			"Call-Info: <urn:emergency:uid:callid:%d:bench.invalid>;purpose=emergency-CallId\r\nP-Asserted-Identity: <sip:+15045550100@bench.invalid>\r\n",
-			callerPort, i, i)
+			"Call-Info: <urn:emergency:uid:callid:%d:bench.invalid>;purpose=emergency-CallId\r\nP-Asserted-Identity: <sip:+1504%07d@bench.invalid>\r\n",
+			callerPort, i, i, i)
 		return withBody(b, l.offer(callers))
 	}
 	return withBody(b, "")
