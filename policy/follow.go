@@ -16,8 +16,11 @@ type Record struct {
 }
 
 // Finding is something that following the journal brought to light. It becomes
-// an alert.raised record.
+// an alert.raised record, or alert.resolved when it Resolves one.
 type Finding struct {
+	// Resolves is the ID of an alert whose cause is gone; Why says how. The
+	// other fields are then empty.
+	Resolves string
 	// ID is the alert's. The same cause always gets the same one, made of what
 	// the records say and of no clock, so that following the same records again
 	// after a restart raises nothing twice.

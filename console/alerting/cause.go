@@ -19,8 +19,6 @@ const (
 	kindJoined   = "supervisor.joined"
 	kindMode     = "supervisor.mode"
 	kindAssisted = "assist.ended"
-	kindMarked   = "intake.marked"
-	kindRelayed  = "unrelayed.done"
 	kindSurgeEnd = "surge.ended"
 	kindStarted  = "node.started"
 	kindStopped  = "node.stopped"
@@ -77,19 +75,6 @@ func (d *Desk) assisted(r recorder.Record) {
 	for _, e := range d.x.calls[r.Call] {
 		if e.ID == a.Alert || e.facts.After == a.Alert && e.Cause == causeAssist {
 			d.resolve(e, r.Time, a.How+": "+a.With, a.With)
-		}
-	}
-}
-
-// relayed resolves the alerts about a call that was not passed on, once it is.
-func (d *Desk) relayed(r recorder.Record) {
-	var m struct{ Field, Value, By string }
-	if json.Unmarshal(r.Data, &m) != nil || r.Kind == kindMarked && m.Field != "dispatched" && m.Field != "disposition" {
-		return
-	}
-	for _, e := range d.x.calls[r.Call] {
-		if e.Cause == causeUnrelayed && e.Seq < r.Seq {
-			d.resolve(e, r.Time, "it was passed on, says "+m.By, "")
 		}
 	}
 }

@@ -259,8 +259,6 @@ func (d *Desk) take(r recorder.Record) {
 		d.assisted(r)
 	case kindSurgeEnd:
 		d.surged(r)
-	case kindMarked, kindRelayed:
-		d.relayed(r)
 	case kindDegraded:
 		d.degraded(r)
 	case kindStarted:

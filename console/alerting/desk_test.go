@@ -343,27 +343,25 @@ func TestStorm(t *testing.T) {
 	})
 }
 
-// TestEndsOfOtherCauses: help that came, a call that was passed on and a
-// supervisor who serves a caller end what they are about, and nothing else.
+// TestEndsOfOtherCauses: help that came and a supervisor who serves a caller
+// end what they are about, and nothing else.
 func TestEndsOfOtherCauses(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.start()
 		w.board.set(sip.CallView{ID: "one", State: "bridged"})
-		for _, cause := range []string{"assist", "unrelayed", "escalation", "review"} {
+		for _, cause := range []string{"assist", "escalation", "review"} {
 			w.raise("one", cause[:2], cause)
 		}
 		w.note("one", "supervisor.joined", `{"mode":"listen","target":"chief"}`)
 		w.note("one", "supervisor.joined", `{"mode":"barge","target":"chief","taker":"pos-1"}`)
 		w.note("one", "assist.ended", `{"alert":"as","how":"no supervisor answered"}`)
-		w.note("one", "intake.marked", `{"field":"nature","by":"ann"}`)
 		if n := w.count(KindResolved); n != 0 {
 			t.Fatalf("%d alerts ended by what ends none", n)
 		}
 		w.note("one", "supervisor.mode", `{"mode":"barge","target":"chief"}`)
 		w.note("one", "assist.ended", `{"alert":"as","how":"a supervisor came","with":"chief"}`)
-		w.note("one", "intake.marked", `{"field":"dispatched","by":"ann"}`)
 		for id, want := range map[string]string{
-			"es": "the caller is with the supervisor chief", "as": "a supervisor came: chief", "un": "it was passed on, says ann",
+			"es": "the caller is with the supervisor chief", "as": "a supervisor came: chief",
 		} {
 			if a := w.alert(id); a.State != Resolved || a.Resolved.Why != want {
 				t.Errorf("%s: %s %+v", a.Cause, a.State, a.Resolved)

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -27,6 +28,7 @@ type Callback struct {
 	Last        time.Time `json:"last"`  // and last
 	Attempts    int       `json:"attempts,omitempty"`
 	Attempted   time.Time `json:"attempted,omitzero"`
+	Alert       string    `json:"alert,omitempty"`   // that it is owed for too long
 	InTouch     string    `json:"inTouch,omitempty"` // Call-ID of a call of this caller that is up
 	AgeMS       int64     `json:"ageMs"`
 	Closed      *Closed   `json:"closed,omitempty"`
@@ -111,6 +113,52 @@ func (l *Ledger) owe(c *call, cause Cause, d endData) {
 	b.Cause, b.Why, b.Last, b.Position, b.Agent = cause, c.why(cause, d), c.ended, c.position, c.agent
 	b.EmergencyID, b.IncidentID = c.emergencyID, c.incidentID
 	b.learn(c.intake)
+	l.earliest(l.overdue(b))
+}
+
+// CauseCallback is the cause of the alerts for callbacks that are owed for too
+// long.
+const CauseCallback = "callback"
+
+// overdue is when somebody must be told of b; zero: never, as things are.
+func (l *Ledger) overdue(b *Callback) time.Time {
+	if l.o.Owed <= 0 || b.Closed != nil || b.Alert != "" {
+		return time.Time{}
+	}
+	return b.Since.Add(l.o.Owed)
+}
+
+// remember gives the alert about a callback that is owed for too long. While
+// the caller is on the line again nobody has to be told: that call counts.
+func (l *Ledger) remember(b *Callback, now time.Time) (policy.Finding, bool) {
+	due := l.overdue(b)
+	switch {
+	case due.IsZero():
+		return policy.Finding{}, false
+	case due.After(now):
+		l.earliest(due)
+		return policy.Finding{}, false
+	case l.inTouch(b) != "":
+		l.earliest(now.Add(l.o.Owed))
+		return policy.Finding{}, false
+	}
+	b.Alert = alertID(CauseCallback, b.ID, b.Since, 1)
+	return policy.Finding{
+		ID: b.Alert, Cause: CauseCallback, Call: b.ID, Position: b.Position, Agent: b.Agent,
+		Why: fmt.Sprintf("a callback is owed for %s, and nobody has called: %s", now.Sub(b.Since).Round(time.Second), b.Why),
+		Data: callbackAlert{WaitingMS: now.Sub(b.Since).Milliseconds(), Number: b.Number, Location: b.Location,
+			From: b.From, EmergencyID: b.EmergencyID, IncidentID: b.IncidentID},
+	}, true
+}
+
+// callbackAlert is what such an alert carries beside the usual.
+type callbackAlert struct {
+	WaitingMS   int64  `json:"waitingMs"`
+	Number      string `json:"number,omitempty"`
+	Location    string `json:"location,omitempty"`
+	From        string `json:"from,omitempty"`
+	EmergencyID string `json:"emergencyId,omitempty"`
+	IncidentID  string `json:"incidentId,omitempty"`
 }
 
 // learn takes what is known of the place and the need.
@@ -223,6 +271,9 @@ type Done struct {
 
 func (l *Ledger) close(b *Callback, c Closed) {
 	b.Closed = &c
+	if b.Alert != "" {
+		l.ends = append(l.ends, policy.Finding{Resolves: b.Alert, Why: c.words()})
+	}
 	if who := l.callers[b.number]; who != nil && who.owed == b {
 		who.owed = nil
 		if len(who.calls) == 0 {

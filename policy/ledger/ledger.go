@@ -19,6 +19,8 @@ type Options struct {
 	// policy.Policy.Complete does. nil: every source proves.
 	Complete func(policy.Intake) bool
 	Relay    Relay
+	// Owed is how long a callback may be owed until somebody is told; 0: nobody is.
+	Owed time.Duration
 	// Redial is how soon after an earlier call another one of the same caller
 	// is a redial; 0: none is.
 	Redial time.Duration
@@ -57,6 +59,7 @@ type Ledger struct {
 	closed  []closing
 	surge   bool
 	orphans []Orphan
+	ends    []policy.Finding // alerts whose items were closed by the record that is applied
 }
 
 var _ policy.Follower = (*Ledger)(nil)
@@ -73,10 +76,13 @@ func New(o Options) *Ledger {
 }
 
 // Adjust takes over new limits; what is open stays open.
-func (l *Ledger) Adjust(r Relay, redial time.Duration) {
+func (l *Ledger) Adjust(r Relay, owed, redial time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.o.Relay, l.o.Redial = r, redial
+	l.o.Relay, l.o.Owed, l.o.Redial = r, owed, redial
+	for _, b := range l.owed {
+		l.earliest(l.overdue(b))
+	}
 	for c := range l.waits {
 		l.wait(c)
 	}
@@ -120,6 +126,8 @@ func (l *Ledger) Apply(r policy.Record) []policy.Finding {
 		l.restarted(r)
 	}
 	l.forget(r.Time)
+	found = append(found, l.ends...)
+	l.ends = nil
 	return found
 }
 
@@ -163,4 +171,12 @@ type Closed struct {
 	How  string    `json:"how"`            // in words
 	Call string    `json:"call,omitempty"` // the call that closed it
 	Note string    `json:"note,omitempty"`
+}
+
+// words says it in a sentence.
+func (c Closed) words() string {
+	if c.By == "" {
+		return c.How
+	}
+	return c.How + ", says " + c.By
 }

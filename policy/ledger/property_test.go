@@ -181,11 +181,19 @@ func (b *chance) holds() {
 	}
 	seen := map[string]bool{}
 	for _, f := range b.found {
-		if seen[f.ID] {
+		if f.Resolves != "" {
+			if !seen[f.Resolves] {
+				b.t.Fatalf("%s is resolved, and was not raised or is resolved already", f.Resolves)
+			}
+			seen[f.Resolves] = false
+			continue
+		}
+		if _, twice := seen[f.ID]; twice {
 			b.t.Fatalf("%s is raised twice", f.ID)
 		}
 		seen[f.ID] = true
 	}
+	b.open(seen)
 	for _, u := range b.l.Unrelayed(b.at, false) {
 		if c := b.calls[u.Call]; len(c.intake) > 0 {
 			if _, sent := c.intake[policy.Dispatched]; sent {
@@ -194,6 +202,24 @@ func (b *chance) holds() {
 		}
 		if u.Alerts < 1 || u.Alerts > usual().Relay.Alerts {
 			b.t.Fatalf("%s has %d alerts", u.Call, u.Alerts)
+		}
+	}
+}
+
+// open compares the alerts that are not resolved with what is still to be done.
+func (b *chance) open(alerts map[string]bool) {
+	want := map[string]bool{}
+	for _, item := range b.l.Callbacks(b.at, false) {
+		want[item.Alert] = true
+	}
+	for _, u := range b.l.Unrelayed(b.at, false) {
+		for n := range u.Alerts {
+			want[u.alertID(n+1)] = true
+		}
+	}
+	for id, is := range alerts {
+		if is != want[id] {
+			b.t.Fatalf("alert %s: open %v, should be %v", id, is, want[id])
 		}
 	}
 }

@@ -161,6 +161,11 @@ func (l *Ledger) Tick(now time.Time) []policy.Finding {
 		delete(l.waits, c)
 		found = append(found, l.lapse(c))
 	}
+	for _, b := range l.owed {
+		if f, yes := l.remember(b, now); yes {
+			found = append(found, f)
+		}
+	}
 	for _, u := range l.late {
 		for u.Closed == nil && !u.next.IsZero() && !u.next.After(now) {
 			found = append(found, l.remind(u))
@@ -229,8 +234,12 @@ func (l *Ledger) remind(u *Unrelayed) policy.Finding {
 // alertID names an alert by the call and its number, in a way that can stand
 // in a URL.
 func (u *Unrelayed) alertID(n int) string {
-	sum := sha256.Sum256([]byte(u.Call + " " + u.Since.UTC().Format(time.RFC3339Nano)))
-	return fmt.Sprintf("%s-%s-%d", CauseUnrelayed, hex.EncodeToString(sum[:6]), n)
+	return alertID(CauseUnrelayed, u.Call, u.Since, n)
+}
+
+func alertID(cause, call string, since time.Time, n int) string {
+	sum := sha256.Sum256([]byte(call + " " + since.UTC().Format(time.RFC3339Nano)))
+	return fmt.Sprintf("%s-%s-%d", cause, hex.EncodeToString(sum[:6]), n)
 }
 
 func since(complete bool) string {
@@ -262,6 +271,9 @@ func (l *Ledger) relayedDone(r policy.Record, d Done) {
 
 func (l *Ledger) closeLate(u *Unrelayed, c Closed) {
 	u.Closed, u.next = &c, time.Time{}
+	for n := range u.Alerts {
+		l.ends = append(l.ends, policy.Finding{Resolves: u.alertID(n + 1), Why: c.words()})
+	}
 	l.closed = append(l.closed, closing{at: c.At, unrelayed: u.Call})
 }
 

@@ -9,6 +9,7 @@ import (
 
 // Callbacks is whether and how Holdline itself calls back who was lost.
 type Callbacks struct {
+	Within    Duration `yaml:"within"` // until somebody is told that one is owed; 0: nobody is
 	Automatic bool     `yaml:"automatic"`
 	To        string   `yaml:"to"`       // SIP URI of a number, with {number} or {e164} in it
 	From      string   `yaml:"from"`     // SIP URI that the caller sees
@@ -20,7 +21,8 @@ type Callbacks struct {
 
 func defaultCallbacks() Callbacks {
 	return Callbacks{
-		Delay: Duration(time.Minute), Pause: Duration(5 * time.Minute), Attempts: 3, Ring: Duration(40 * time.Second),
+		Within: Duration(10 * time.Minute),
+		Delay:  Duration(time.Minute), Pause: Duration(5 * time.Minute), Attempts: 3, Ring: Duration(40 * time.Second),
 	}
 }
 
@@ -41,6 +43,7 @@ func (c Callbacks) URI(number string) string {
 
 func (k *checker) callbacks() {
 	c := k.c.Callbacks
+	k.within("callbacks.within", c.Within, 0, 24*time.Hour)
 	k.within("callbacks.delay", c.Delay, 0, 24*time.Hour)
 	k.within("callbacks.pause", c.Pause, time.Second, 24*time.Hour)
 	k.within("callbacks.ring", c.Ring, time.Second, 5*time.Minute)

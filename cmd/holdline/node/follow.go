@@ -38,11 +38,11 @@ type follower struct {
 	failed  func(reason string) // told of a follower that panicked
 	live    func()              // called once when the past has been followed; may be nil
 
-	past    uint64 // the last record of the life before
-	present bool   // the past is over
-	raised  map[string]bool
-	pending []timed // found in the past, not known to be raised
-	dead    []bool  // followers that panicked when told the time
+	past    uint64          // the last record of the life before
+	present bool            // the past is over
+	raised  map[string]bool // alerts by id: true while they are not resolved
+	pending []timed         // found in the past, not known to be raised
+	dead    []bool          // followers that panicked when told the time
 
 	mu      sync.Mutex
 	applied uint64
@@ -102,12 +102,7 @@ func (f *follower) take(r recorder.Record, begin time.Time) {
 			f.arrive(begin)
 		}
 	}
-	if r.Kind == "alert.raised" {
-		var d struct{ ID string }
-		if json.Unmarshal(r.Data, &d) == nil && d.ID != "" {
-			f.raised[d.ID] = true
-		}
-	}
+	f.note(r)
 	rec := policy.Record{Seq: r.Seq, Time: r.Time, Node: r.Node, Call: r.Call, Kind: r.Kind, Data: r.Data}
 	for i := range f.all {
 		f.guarded(i, func() { f.found(r.Time, f.all[i].Apply(rec)) })
@@ -126,6 +121,20 @@ func (f *follower) take(r recorder.Record, begin time.Time) {
 				f.live()
 			}
 		}
+	}
+}
+
+// note remembers which alerts there are, and which of them are resolved.
+func (f *follower) note(r recorder.Record) {
+	var d struct{ ID, Alert string }
+	switch {
+	case r.Kind != "alert.raised" && r.Kind != "alert.resolved" || json.Unmarshal(r.Data, &d) != nil:
+	case r.Kind == "alert.raised" && d.ID != "":
+		if _, known := f.raised[d.ID]; !known {
+			f.raised[d.ID] = true
+		}
+	case r.Kind == "alert.resolved" && d.Alert != "":
+		f.raised[d.Alert] = false
 	}
 }
 
@@ -191,7 +200,11 @@ func (f *follower) arrive(now time.Time) {
 	count := map[string]int{}
 	var news []policy.Finding
 	for _, one := range slices.Backward(f.pending) {
-		if f.raised[one.ID] || now.Sub(one.at) > stillNews {
+		if one.Resolves != "" { // it must not stay open because the node went down
+			news = append(news, one.Finding)
+			continue
+		}
+		if _, known := f.raised[one.ID]; known || now.Sub(one.at) > stillNews {
 			continue
 		}
 		if count[one.Cause]++; count[one.Cause] <= mostAtOnce {
@@ -221,7 +234,11 @@ type raisedData struct {
 
 // raise writes the alert of a finding, once.
 func (f *follower) raise(at time.Time, one policy.Finding) {
-	if f.raised[one.ID] {
+	if one.Resolves != "" {
+		f.resolve(at, one)
+		return
+	}
+	if _, known := f.raised[one.ID]; known {
 		return
 	}
 	f.raised[one.ID] = true
@@ -234,6 +251,18 @@ func (f *follower) raise(at time.Time, one policy.Finding) {
 	}
 	f.journal.Append(recorder.Entry{Time: at, Call: one.Call, Kind: "alert.raised", Data: json.RawMessage(data)})
 	f.log.Info("alert raised", zap.String("cause", one.Cause), zap.String("id", one.ID), zap.String("call", one.Call))
+}
+
+// resolve writes that the cause of an alert is gone, once.
+func (f *follower) resolve(at time.Time, one policy.Finding) {
+	if !f.raised[one.Resolves] {
+		return
+	}
+	f.raised[one.Resolves] = false
+	f.journal.Append(recorder.Entry{Time: at, Kind: "alert.resolved", Data: struct {
+		Alert string `json:"alert"`
+		Why   string `json:"why"`
+	}{one.Resolves, one.Why}})
 }
 
 // joined adds the fields of another object to a JSON object.

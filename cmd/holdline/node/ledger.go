@@ -31,7 +31,7 @@ const (
 func (n *Node) openLedger(c *config.Config) error {
 	j := console.JournalOf(n.journal)
 	complete := func(in policy.Intake) bool { return n.config.Load().Policy.Rules().Complete(in) }
-	n.ledger = ledger.New(ledger.Options{Complete: complete, Relay: c.Relay.Limits(), Redial: c.Redials.Within.Std(), Node: n.name})
+	n.ledger = ledger.New(ledger.Options{Complete: complete, Relay: c.Relay.Limits(), Owed: c.Callbacks.Within.Std(), Redial: c.Redials.Within.Std(), Node: n.name})
 	n.openPatterns(c)
 	n.seating = console.NewSeating(j, n.hasPosition)
 	n.surge = console.NewSurge(j)

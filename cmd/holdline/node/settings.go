@@ -70,7 +70,7 @@ func (n *Node) Reload(next *config.Config) (refused []string, err error) {
 	n.intake.Reload(next.Intake.Sources())
 	n.setLevel(next.Log.Level)
 	n.config.Store(n.config.Load().With(next))
-	n.ledger.Adjust(next.Relay.Limits(), next.Redials.Within.Std())
+	n.ledger.Adjust(next.Relay.Limits(), next.Callbacks.Within.Std(), next.Redials.Within.Std())
 	n.patterns.SetFalseAlarms(next.Patterns.FalseAlarms)
 	n.reloads.Add(1)
 	n.record("node.reloaded", "", n.startedData(next, refused))
