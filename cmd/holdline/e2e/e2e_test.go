@@ -151,8 +151,14 @@ type guard struct {
 // serve starts a guard with the testers' configuration on ports of its own.
 func serve(t *testing.T) *guard {
 	t.Helper()
+	return serveAs(t, "holdline.yaml")
+}
+
+// serveAs starts a guard with one of the testers' configurations.
+func serveAs(t *testing.T, config string) *guard {
+	t.Helper()
 	g := &guard{t: t, ports: freePorts(t), dir: t.TempDir()}
-	sample, err := os.ReadFile(filepath.Join(scenarios, "holdline.yaml"))
+	sample, err := os.ReadFile(filepath.Join(scenarios, config))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -309,7 +315,7 @@ func sipp(t *testing.T, scenario string, port, dest int) *party {
 	}
 	if dest != 0 {
 		args = append(args, fmt.Sprintf("127.0.0.1:%d", dest))
-	} else {
+	} else if !speaksItself(t, scenario) {
 		args = append(args, "-rtp_echo")
 	}
 	p.process = exec.Command("sipp", args...)
@@ -326,6 +332,17 @@ func sipp(t *testing.T, scenario string, port, dest int) *party {
 		p.listening(port)
 	}
 	return p
+}
+
+// speaksItself tells whether a scenario has media of its own, or none: then
+// SIPp must not send back what it hears.
+func speaksItself(t *testing.T, scenario string) bool {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(scenarios, scenario+".xml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bytes.Contains(text, []byte("rtpstream_audio_port"))
 }
 
 // listening waits until SIPp has its port.

@@ -116,7 +116,13 @@ func TestStories(t *testing.T) {
 // play runs a cast around a guard of its own; every scenario must pass.
 func play(t *testing.T, c cast) []record {
 	t.Helper()
-	g := serve(t)
+	return playWith(t, "holdline.yaml", c)
+}
+
+// playWith is play with one of the testers' configurations.
+func playWith(t *testing.T, config string, c cast) []record {
+	t.Helper()
+	g := serveAs(t, config)
 	var parties []*party
 	for _, p := range []struct {
 		scenario string
