@@ -103,6 +103,8 @@ func tellStory(t *testing.T) func(*rapid.T) {
 		p := drawPlan(rt)
 		var wrong, ladder string
 		s := supervised()
+		s.Vigil = watchful().Vigil
+		s.Vigil.Held = Patience{Alert: 2 * time.Second, Rescue: 10 * time.Second} // takers of these stories hold, and walk away
 		s.Fallback = []Tier{
 			{To: []string{uriFor("fallback"), uriFor("fallback2")}, Strategy: RingAll, Ring: 20 * time.Second},
 			{To: []string{"pos-2"}, Strategy: InOrder, Ring: 10 * time.Second},
@@ -475,7 +477,7 @@ func (a *act) served(v CallView) string {
 	switch State(v.State) {
 	case Offering:
 		ok = has("calling", "early")
-	case Bridged:
+	case Bridged, Relieving:
 		ok = connected && has("confirmed") && a.atTheDesk(v)
 	case Releasing:
 		ok = connected
