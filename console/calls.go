@@ -100,8 +100,12 @@ func (c *Console) putIntake(w http.ResponseWriter, r *http.Request) {
 }
 
 // author is who sends a command: what the body says, or the address it came
-// from. There is no login yet, so this is a claim, and is journaled as one.
+// from. Where nobody signs in this is a claim, and is journaled as one; where
+// people do it is who has signed in.
 func author(r *http.Request, raw json.RawMessage) (string, *failure) {
+	if name, ok := signedAuthor(r, raw); ok {
+		return name, nil
+	}
 	if raw == nil {
 		host, _, err := net.SplitHostPort(r.RemoteAddr)
 		if err != nil {

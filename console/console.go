@@ -6,8 +6,10 @@ package console
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"html/template"
 	"net"
 	"net/http"
 	"sync"
@@ -15,6 +17,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"holdline/console/access"
 	"holdline/console/alerting"
 	"holdline/console/sources"
 	"holdline/recorder"
@@ -48,6 +51,9 @@ type Options struct {
 	Browsers   Browsers                     // lets supervisors join with a browser; nil: nobody can
 	Listen     func() (net.Listener, error) // opens the socket
 	Intake     *sources.Intake              // takes the word of other systems on intake; nil: none is taken
+	Gate       *access.Gate                 // who may sign in; nil: nobody needs to
+	Secure     bool                         // people reach the console over TLS
+	TLS        *tls.Config                  // nil: plain HTTP
 	Accounts                                // what is kept of callers and call takers
 }
 
@@ -59,6 +65,7 @@ type Console struct {
 	listener net.Listener
 	metrics  *metrics
 	page     *page
+	forms    *template.Template // of signing in and users
 	desk     *alerting.Desk
 	streams  chan struct{} // one place for each event stream that may be open
 	stopping chan struct{} // closed when streams must end
@@ -100,8 +107,14 @@ func New(o Options) (*Console, error) {
 		return nil, fmt.Errorf("preparing the live page: %w", err)
 	}
 	c.page = p
+	if c.forms, err = template.ParseFS(files, "access.html"); err != nil {
+		return nil, fmt.Errorf("preparing the sign-in: %w", err)
+	}
 	if c.listener, err = o.Listen(); err != nil {
 		return nil, fmt.Errorf("opening the console: %w", err)
+	}
+	if o.TLS != nil {
+		c.listener = tls.NewListener(c.listener, o.TLS)
 	}
 	c.desk = c.newDesk()
 	c.metrics = newMetrics(o, c.desk.Collector())

@@ -83,7 +83,7 @@ func (c *Console) follow(w http.ResponseWriter, r *http.Request, stream Stream) 
 		case <-c.stopping:
 			return
 		case <-tick.C:
-			ok = send(": still here\n\n")
+			ok = c.stillIn(r) && send(": still here\n\n")
 		case rec, open := <-stream.C():
 			if !open {
 				return

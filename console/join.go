@@ -72,9 +72,10 @@ func (c *Console) patchJoin(w http.ResponseWriter, r *http.Request) {
 
 // deleteJoin ends a supervisor's part.
 func (c *Console) deleteJoin(w http.ResponseWriter, r *http.Request) {
-	by, _ := author(r, nil)
-	if name := strings.TrimSpace(r.URL.Query().Get("by")); name != "" && utf8.RuneCountInString(name) <= maxWord {
-		by = name
+	by, problem := author(r, quoted(r.URL.Query().Get("by")))
+	if problem != nil {
+		reply(w, http.StatusBadRequest, *problem)
+		return
 	}
 	c.commanded(w, r, http.StatusOK, func(ctx context.Context, id string) (any, error) {
 		return c.o.Calls.Leave(ctx, id, r.PathValue("join"), by)

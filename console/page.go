@@ -17,7 +17,7 @@ import (
 	"holdline/sip"
 )
 
-//go:embed page.html static
+//go:embed page.html access.html static
 var files embed.FS
 
 // page is the live page: drawn by the server, so that it says what is the case
@@ -81,7 +81,8 @@ func (c *Console) getPage(w http.ResponseWriter, r *http.Request) {
 	if v.Alerts, err = c.desk.List(r.Context(), true); err != nil {
 		v.Reasons = append(v.Reasons, "alerts cannot be shown: "+err.Error())
 	}
-	for _, call := range c.calls() {
+	v.Alerts = visible(r, v.Alerts)
+	for _, call := range visible(r, c.calls()) {
 		if call.State == stateWaiting {
 			v.Waiting = append(v.Waiting, call)
 		} else {

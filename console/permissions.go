@@ -25,7 +25,7 @@ func permissions() map[string]access.Permission {
 		"GET /v1/events":                    access.States,
 		"GET /v1/alerts":                    access.States,
 		"POST /v1/alerts/{id}/ack":          access.Command,
-		"GET /v1/channels":                  access.States,
+		"GET /v1/channels":                  access.People,
 		"POST /v1/channels/{name}/test":     access.Channels,
 		"GET /v1/agents":                    access.People,
 		"POST /v1/agents/signin":            access.Seats,
@@ -53,6 +53,15 @@ func permissions() map[string]access.Permission {
 		"GET /openapi.yaml":                 access.Anyone,
 		"GET /static/{file}":                access.Anyone,
 		"GET /{$}":                          access.States,
+		"GET /signin":                       access.Anyone,
+		"POST /signin":                      access.Anyone,
+		"GET /signin/oidc":                  access.Anyone,
+		"GET /signin/oidc/callback":         access.Anyone,
+		"POST /signout":                     access.Anyone,
+		"GET /setup":                        access.Anyone,
+		"POST /setup":                       access.Anyone,
+		"GET /users":                        access.Users,
+		"POST /users":                       access.Users,
 	}
 }
 
@@ -63,7 +72,7 @@ type userKey struct{}
 // both cases.
 func userOf(r *http.Request) (user access.User, ok bool) {
 	if u, ok := r.Context().Value(userKey{}).(access.User); ok {
-		return u, true
+		return u, u.Name != ""
 	}
 	return access.Everybody(), false
 }

@@ -28,7 +28,7 @@ func (c *Console) protect(next http.Handler) http.Handler {
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Cache-Control", "no-store")
 		h.Set("Referrer-Policy", "no-referrer")
-		h.Set("Content-Security-Policy", "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'")
+		h.Set("Content-Security-Policy", "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'")
 		if !public(r.URL.Path) && !c.knownHost(r.Host) {
 			fail(w, http.StatusMisdirectedRequest, "this console is not called "+r.Host,
 				"ask for it by its address, so that no other site's name can be pointed here")

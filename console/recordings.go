@@ -35,6 +35,7 @@ func (c *Console) getRecording(w http.ResponseWriter, r *http.Request) {
 	}
 	defer p.Close()
 	c.log.Info("recording served", zap.String("call", call), zap.String("range", r.Header.Get("Range")))
+	c.played(r, call)
 	w.Header().Set("Content-Type", "audio/wav")
 	http.ServeContent(&patient{ResponseWriter: w, rc: http.NewResponseController(w)}, r, "", p.Modified, p)
 }

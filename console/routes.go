@@ -62,6 +62,12 @@ func (c *Console) routes() []route {
 		{"/openapi.yaml", m{"GET": getOpenAPI}},
 		{"/static/{file}", m{"GET": getStatic}},
 		{"/{$}", m{"GET": c.getPage}},
+		{"/signin", m{"GET": c.getSignInPage, "POST": c.postSignInPage}},
+		{"/signin/oidc", m{"GET": c.getOIDC}},
+		{"/signin/oidc/callback", m{"GET": c.getOIDCBack}},
+		{"/signout", m{"POST": c.postSignOutPage}},
+		{"/setup", m{"GET": c.getSetup, "POST": c.postSetup}},
+		{"/users", m{"GET": c.getUsers, "POST": c.postUsers}},
 	}
 }
 
@@ -69,7 +75,7 @@ func (c *Console) routes() []route {
 func (c *Console) Handler() http.Handler {
 	mux := http.NewServeMux()
 	for _, r := range c.routes() {
-		mux.Handle(r.pattern, byMethod(r.methods))
+		mux.Handle(r.pattern, c.admit(r, byMethod(r.methods)))
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusNotFound, "there is nothing at this path", "GET /openapi.yaml lists what there is")

@@ -16,6 +16,7 @@ import (
 // consoleFlag is how a command finds the console of a running node.
 type consoleFlag struct {
 	Console string `default:"127.0.0.1:8911" placeholder:"ADDR" help:"The address of the console."`
+	Token   string `env:"HOLDLINE_TOKEN" hidden:"" help:"A token, where the console needs a sign-in; from the environment, because others see command lines."`
 }
 
 // consoleWait is how long a console may take to answer.
@@ -40,6 +41,9 @@ func (f consoleFlag) ask(method, path string, body, out any) error {
 	r, err := newRequest(ctx, method, u.String(), body)
 	if err != nil {
 		return fmt.Errorf("--console %q: %w", f.Console, err)
+	}
+	if f.Token != "" {
+		r.Header.Set("Authorization", "Bearer "+f.Token)
 	}
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, Proxy: http.ProxyFromEnvironment}}
 	res, err := client.Do(r)

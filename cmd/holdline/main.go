@@ -33,6 +33,7 @@ type cli struct {
 	Alert    alertCmd    `cmd:"" help:"Try the channels over which people are told of alerts."`
 	Agents   agentsCmd   `cmd:"" help:"Say who sits where, and take sign-ins."`
 	Surge    surgeCmd    `cmd:"" help:"Relax the guard for the whole centre in a mass event."`
+	User     userCmd     `cmd:"" help:"Say who may sign in at the console: people with passwords, machines with tokens."`
 	Policy   policyCmd   `cmd:"" help:"Show, explain or try the rules by which releases are judged."`
 	Evidence evidenceCmd `cmd:"" help:"Put together or check the evidence of one call."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
@@ -40,13 +41,14 @@ type cli struct {
 
 // app is what commands may use of the world.
 type app struct {
+	in       io.Reader
 	out, err io.Writer
 	signals  func() (<-chan os.Signal, func()) // the signals that concern serve, and how to let go of them
 }
 
 // run executes one command and returns the exit status.
 func run(args []string, stdout, stderr io.Writer) int {
-	return app{out: stdout, err: stderr, signals: systemSignals}.run(args)
+	return app{in: os.Stdin, out: stdout, err: stderr, signals: systemSignals}.run(args)
 }
 
 func systemSignals() (<-chan os.Signal, func()) {

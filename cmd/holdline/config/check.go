@@ -43,6 +43,8 @@ func check(c *Config, d *decoder) {
 	k.files()
 	k.consoleAndLog()
 	k.webrtc()
+	k.auth()
+	k.tls()
 	k.alerts()
 }
 

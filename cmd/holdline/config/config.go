@@ -147,6 +147,8 @@ type Recording struct {
 type Console struct {
 	Listen HostPort `yaml:"listen"`
 	WebRTC WebRTC   `yaml:"webrtc"`
+	Auth   Auth     `yaml:"auth"`
+	TLS    TLS      `yaml:"tls"`
 }
 
 // Log is the program's log.
@@ -207,7 +209,7 @@ func Default() Config {
 		Patterns:  defaultPatterns(),
 		Recording: Recording{Enabled: true, Signalling: true},
 		Retention: Retention{Ordinary: Period(120 * day), Evidential: Period(730 * day)},
-		Console:   Console{Listen: HostPort{netip.MustParseAddrPort("127.0.0.1:8911")}, WebRTC: WebRTC{Enabled: true}},
+		Console:   Console{Listen: HostPort{netip.MustParseAddrPort("127.0.0.1:8911")}, WebRTC: WebRTC{Enabled: true}, Auth: defaultAuth()},
 
 		Supervisors: defaultSupervisors(),
 		Assist:      Assist{DTMF: "*0", Kind: "join", Mode: "whisper"},

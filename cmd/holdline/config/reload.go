@@ -1,6 +1,9 @@
 package config
 
-import "slices"
+import (
+	"reflect"
+	"slices"
+)
 
 // Fixed returns the keys in which next differs from c and which cannot change
 // while calls are up: sockets that are open and files that are being written.
@@ -24,6 +27,8 @@ func (c *Config) Fixed(next *Config) []string {
 	changed("recording.encrypt", !c.Recording.Encrypt.Equal(next.Recording.Encrypt))
 	changed("console.listen", c.Console.Listen != next.Console.Listen)
 	changed("console.webrtc", c.Console.WebRTC != next.Console.WebRTC)
+	changed("console.auth", !reflect.DeepEqual(c.Console.Auth, next.Console.Auth))
+	changed("console.tls", c.Console.TLS != next.Console.TLS)
 	return keys
 }
 

@@ -87,5 +87,5 @@ func ConsoleURL(c *config.Config) string {
 	if c.Alerts.URL != "" {
 		return c.Alerts.URL
 	}
-	return "http://" + c.Console.Listen.String() + "/"
+	return scheme(c) + "://" + c.Console.Listen.String() + "/"
 }

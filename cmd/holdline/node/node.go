@@ -60,10 +60,11 @@ type Node struct {
 	surge    *console.Surge
 	past     *console.Past
 
-	follower *follower
-	dialer   *dialer
-	console  *console.Console
-	intake   *sources.Intake
+	follower    *follower
+	dialer      *dialer
+	console     *console.Console
+	certificate certificate
+	intake      *sources.Intake
 
 	troubles         troubles
 	reload           sync.Mutex // one reload at a time
@@ -257,7 +258,7 @@ func (n *Node) openConsole(c *config.Config) error {
 			Reloads: func() (uint64, uint64) { return n.reloads.Load(), n.refused.Load() },
 		},
 		Channels: Channels(c, n.guard, summoner{n.guard, n.journal}), Escalation: escalation(c), URL: c.Alerts.URL,
-		Hosts: []string{hostName()}, Version: n.version, Node: n.name, Log: n.log.Named("console"),
+		Hosts: consoleNames(c), Version: n.version, Node: n.name, Log: n.log.Named("console"),
 		Listen: func() (net.Listener, error) {
 			var l net.ListenConfig
 			return l.Listen(context.Background(), "tcp", c.Console.Listen.String())
@@ -271,6 +272,10 @@ func (n *Node) openConsole(c *config.Config) error {
 		o.Recordings = n.audio
 		o.Sources.Audio = n.audioStats
 	}
+	if err := n.certificate.load(c.Console.TLS); err != nil {
+		return err
+	}
+	o.Gate, o.Secure, o.TLS = gate(c), overTLS(c), n.certificate.config()
 	browsers, err := n.openBrowsers(c)
 	if err != nil {
 		return err
@@ -282,8 +287,14 @@ func (n *Node) openConsole(c *config.Config) error {
 	}
 	n.console = con
 	n.stops.push("console", con.Stop)
-	if !c.Console.Listen.Addr().IsLoopback() {
-		n.log.Warn("the console is reachable from other hosts and has no login", zap.Stringer("listen", c.Console.Listen))
+	switch {
+	case o.Gate != nil:
+		n.offerSetup(c, o.Gate)
+		if o.TLS == nil && !c.Console.Listen.Addr().IsLoopback() {
+			n.log.Warn("passwords reach the console unencrypted; set console.tls, or put a proxy with TLS before it", zap.Stringer("listen", c.Console.Listen))
+		}
+	case !c.Console.Listen.Addr().IsLoopback():
+		n.log.Warn("the console is reachable from other hosts and asks nobody to sign in (console.auth.required: never)", zap.Stringer("listen", c.Console.Listen))
 	}
 	return nil
 }

@@ -69,6 +69,9 @@ func (n *Node) Reload(next *config.Config) (refused []string, err error) {
 	n.console.Configure(Channels(next, n.guard, summoner{n.guard, n.journal}), escalation(next))
 	n.intake.Reload(next.Intake.Sources())
 	n.setLevel(next.Log.Level)
+	if err := n.certificate.load(n.config.Load().Console.TLS); err != nil {
+		n.log.Error("certificate cannot be read again, the old one stays", zap.Error(err))
+	}
 	n.config.Store(n.config.Load().With(next))
 	n.ledger.Adjust(next.Relay.Limits(), next.Callbacks.Within.Std(), next.Redials.Within.Std())
 	n.patterns.SetFalseAlarms(next.Patterns.FalseAlarms)
