@@ -79,6 +79,9 @@ func drawPlan(t *rapid.T) plan {
 	p.deeds = []deed{{who: "caller", what: "call"}}
 	if rapid.Bool().Draw(t, "taken at once") {
 		p.deeds = append(p.deeds, deed{who: "pos-1", what: "answer", then: time.Second})
+		if rapid.Bool().Draw(t, "and left on hold") {
+			p.deeds = append(p.deeds, deed{who: "pos-1", what: "hold", then: 11 * time.Second})
+		}
 	}
 	p.deeds = append(p.deeds, rapid.SliceOfN(one, 1, 40).Draw(t, "deeds")...)
 	return p
