@@ -62,7 +62,8 @@ func (g *Guard) onInvite(req *gosip.Request, tx *gosip.ServerTx) {
 		g.log.Debug("100 not sent", zap.Error(err))
 	}
 	g.oldAcks(c, req, tx)
-	cancelled := func(r *gosip.Request) { c.handle.post(func(c *Call) { c.onCancel(r) }) }
+	handle := c.handle // the transaction must not hold the call
+	cancelled := func(r *gosip.Request) { handle.post(func(c *Call) { c.onCancel(r) }) }
 	live := tx.OnCancel(cancelled)
 	c.enter(c.start)
 	if !live {
