@@ -33,7 +33,7 @@ func (c serveCmd) Run(a app) error {
 		return fmt.Errorf("the configuration has problems\n%w", err)
 	}
 	log, level := newLog(a.err)
-	ballast := node.TuneHeap()
+	ballast := node.Tune()
 	defer runtime.KeepAlive(ballast)
 	signals, letGo := a.signals() // before anything can take a call
 	defer letGo()

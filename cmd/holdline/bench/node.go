@@ -33,7 +33,7 @@ func runNode(file, profile string) error {
 	}
 	stop := make(chan os.Signal, 2)
 	signal.Notify(stop, syscall.SIGTERM, syscall.SIGUSR1)
-	ballast := node.TuneHeap() // as serve does
+	ballast := node.Tune() // as serve does
 	defer runtime.KeepAlive(ballast)
 	n, err := node.Start(node.Options{Config: cfg, Version: "bench", Log: log})
 	if err != nil {
