@@ -14,7 +14,7 @@ import (
 // and is never touched. With many calls the usual share of 100 % would be half
 // of all memory.
 const (
-	heapFloor = 32 << 20 // bytes
+	heapFloor = 24 << 20 // bytes
 	heapShare = 50       // %, unless GOGC says otherwise
 )
 
