@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,6 +26,12 @@ type wireFake struct {
 	over chan struct{}
 	end  chan struct{}
 	n    int
+
+	keep        bool     // what is sent is kept
+	stays       bool     // the caller does not hang up
+	kept        []string // what the caller has sent
+	answer      string   // the taker's 200 to its INVITE
+	wrote, acks atomic.Int64
 }
 
 type datagram struct {
@@ -50,21 +57,34 @@ func (w *wireFake) ReadFrom(b []byte) (int, net.Addr, error) {
 	}
 }
 
-func (w *wireFake) send(from net.Addr, msg string) { w.in <- datagram{from, msg} }
+func (w *wireFake) send(from net.Addr, msg string) {
+	if w.keep && from == net.Addr(benchCaller) {
+		w.kept = append(w.kept, msg)
+	}
+	w.in <- datagram{from, msg}
+}
 
 func (w *wireFake) WriteTo(b []byte, to net.Addr) (int, error) {
 	toCaller := to.(*net.UDPAddr).IP.Equal(benchCaller.IP)
 	line, _, _ := bytes.Cut(b, []byte("\r\n"))
 	invite := bytes.Contains(b, []byte(" INVITE\r\n"))
+	w.wrote.Add(1)
 	switch {
+	case !toCaller && bytes.HasPrefix(line, []byte("ACK ")):
+		w.acks.Add(1)
 	case toCaller && invite && bytes.HasPrefix(line, []byte("SIP/2.0 200")):
 		w.send(benchCaller, w.inDialog("ACK", 1, b))
+		if w.stays {
+			w.over <- struct{}{}
+			break
+		}
 		w.send(benchCaller, w.inDialog("BYE", 2, b))
 	case toCaller && !invite && bytes.HasPrefix(line, []byte("SIP/2.0 200")):
 		w.over <- struct{}{}
 	case !toCaller && bytes.HasPrefix(line, []byte("INVITE ")):
 		w.send(benchTaker, answerOf("180 Ringing", b, ""))
-		w.send(benchTaker, answerOf("200 OK", b, string(sdp("pos-1"))))
+		w.answer = answerOf("200 OK", b, string(sdp("pos-1")))
+		w.send(benchTaker, w.answer)
 	case !toCaller && bytes.HasPrefix(line, []byte("BYE ")):
 		w.send(benchTaker, answerOf("200 OK", b, ""))
 	}
@@ -127,6 +147,12 @@ func (w *wireFake) call() {
 // callBench is a guard with a scripted network.
 func callBench(tb testing.TB) *wireFake {
 	w := newWireFake()
+	g := benchGuard(tb, w)
+	tb.Cleanup(func() { _ = g.Stop() })
+	return w
+}
+
+func benchGuard(tb testing.TB, w *wireFake) *Guard {
 	s := usualSettings()
 	s.Positions[0].Calls = 1 << 30
 	g, err := New(Options{Node: "bench", UDP: []PacketConn{{w}}, Media: &mediaFake{}, Journal: nullJournal{}, Settings: s})
@@ -136,8 +162,7 @@ func callBench(tb testing.TB) *wireFake {
 	if err := g.Start(); err != nil {
 		tb.Fatal(err)
 	}
-	tb.Cleanup(func() { _ = g.Stop() })
-	return w
+	return g
 }
 
 // BenchmarkCall is the signalling of a whole call, in the memory of one
