@@ -132,7 +132,7 @@ func (c *Console) refuse(r *http.Request, name, how string, err error) int {
 	switch {
 	case errors.Is(err, access.ErrTooMany):
 		status = http.StatusTooManyRequests
-	case errors.Is(err, access.ErrRefused), errors.Is(err, access.ErrFlow), errors.Is(err, access.ErrSetup):
+	case errors.Is(err, access.ErrRefused), errors.Is(err, access.ErrFlow), errors.Is(err, access.ErrProof), errors.Is(err, access.ErrSetup):
 	case errors.Is(err, access.ErrNoRole):
 		status = http.StatusForbidden
 	default:

@@ -55,6 +55,9 @@ var ErrNoRole = errors.New("you are known, and have no role at this console")
 // ErrFlow is the answer to a sign-in that was not begun with this browser.
 var ErrFlow = errors.New("this sign-in was not begun here, or too long ago")
 
+// ErrProof is the answer when what the service sent does not prove who it is.
+var ErrProof = errors.New("what the sign-in service sent proves nothing")
+
 // client bounds how long the provider may take.
 func (o *OIDC) client(ctx context.Context) context.Context {
 	c := o.HTTP
@@ -138,15 +141,15 @@ func (o *OIDC) Finish(ctx context.Context, state, browser, code string, now time
 	ctx = o.client(ctx)
 	got, err := c.Exchange(ctx, code, oauth2.VerifierOption(f.verifier))
 	if err != nil {
-		return User{}, "", fmt.Errorf("the sign-in service does not confirm it: %w", err)
+		return User{}, "", fmt.Errorf("%w: it does not take the code: %w", ErrProof, err)
 	}
 	raw, _ := got.Extra("id_token").(string)
 	id, err := p.Verifier(&oidc.Config{ClientID: o.ClientID, Now: func() time.Time { return now }}).Verify(ctx, raw)
 	if err != nil {
-		return User{}, "", fmt.Errorf("what the sign-in service sent is not valid: %w", err)
+		return User{}, "", fmt.Errorf("%w: %w", ErrProof, err)
 	}
 	if subtle.ConstantTimeCompare([]byte(id.Nonce), []byte(f.nonce)) != 1 {
-		return User{}, "", errors.New("what the sign-in service sent is for another sign-in")
+		return User{}, "", fmt.Errorf("%w: it is for another sign-in", ErrProof)
 	}
 	u, err = o.user(id)
 	return u, f.next, err
