@@ -27,7 +27,7 @@ func (c *Console) protect(next http.Handler) http.Handler {
 		h := w.Header()
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Cache-Control", "no-store")
-		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Referrer-Policy", "same-origin") // with no-referrer a form over plain HTTP would come from the origin "null"
 		h.Set("Content-Security-Policy", "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'")
 		if !public(r.URL.Path) && !c.knownHost(r.Host) {
 			fail(w, http.StatusMisdirectedRequest, "this console is not called "+r.Host,
