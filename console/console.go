@@ -36,6 +36,7 @@ type Options struct {
 	Calls      sip.Calls
 	Journal    Journal
 	Recordings Recordings                   // nil: nothing is recorded
+	History    History                      // nil: past calls cannot be searched
 	Evidence   Evidence                     // nil: no bundles can be made
 	Positions  func() []sip.PositionView    // the positions now; nil: none are known
 	Ready      func() []string              // why the node should get no new calls or is degraded; empty: ready

@@ -45,12 +45,13 @@ func (c *Console) shell(r *http.Request) Shell {
 // pageFuncs are what templates may call.
 func pageFuncs() template.FuncMap {
 	return template.FuncMap{
-		"clock":  func(t time.Time) string { return t.Local().Format("15:04:05") },
-		"day":    func(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") },
-		"stamp":  func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) },
-		"since":  func(t time.Time) string { return clockFace(time.Since(t)) },
-		"face":   clockFace,
-		"intake": intakeWords,
+		"clock":   func(t time.Time) string { return t.Local().Format("15:04:05") },
+		"day":     func(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") },
+		"stamp":   func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) },
+		"since":   func(t time.Time) string { return clockFace(time.Since(t)) },
+		"face":    clockFace,
+		"intake":  intakeWords,
+		"seconds": func(ms int64) string { return fmt.Sprintf("%.1f s", float64(ms)/1000) },
 	}
 }
 

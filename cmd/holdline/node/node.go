@@ -21,6 +21,7 @@ import (
 
 	"holdline/cmd/holdline/config"
 	"holdline/console"
+	"holdline/console/history"
 	"holdline/console/sources"
 	"holdline/media"
 	"holdline/policy"
@@ -52,6 +53,7 @@ type Node struct {
 	notes    atomic.Pointer[recorder.Journal] // the same, for callbacks that may come before it is set
 	audio    *recorder.Audio                  // nil when nothing is recorded
 	capture  *capture.Log                     // nil when messages are not kept
+	history  *history.Index                   // nil when it cannot be opened
 	engine   *media.Engine
 	guard    *sip.Guard
 	ledger   *ledger.Ledger
@@ -90,7 +92,7 @@ func Start(o Options) (*Node, error) {
 	n.config.Store(o.Config)
 	n.setLevel(o.Config.Log.Level)
 	for _, step := range []func(*config.Config) error{
-		n.openJournal, n.openLedger, n.openAudio, n.openWire, n.openRetention, n.openMedia, n.openGuard, n.openIntake, n.openConsole, n.start,
+		n.openJournal, n.openLedger, n.openAudio, n.openHistory, n.openWire, n.openRetention, n.openMedia, n.openGuard, n.openIntake, n.openConsole, n.start,
 	} {
 		if err := step(o.Config); err != nil {
 			ctx, cancel := context.WithTimeout(context.Background(), stopWait)
@@ -267,6 +269,9 @@ func (n *Node) openConsole(c *config.Config) error {
 	o.Evidence = func(ctx context.Context, call, by string, w io.Writer) (evidence.Manifest, error) {
 		return evidence.Write(ctx, evidence.Options{Data: c.Data, Call: call, By: by, Policy: builtinRules,
 			Identities: c.Recording.Encrypt.Identities()}, w)
+	}
+	if n.history != nil {
+		o.History = n.history
 	}
 	if n.audio != nil {
 		o.Recordings = n.audio
