@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"html/template"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -51,6 +52,7 @@ func pageFuncs() template.FuncMap {
 		"since":   func(t time.Time) string { return clockFace(time.Since(t)) },
 		"face":    clockFace,
 		"intake":  intakeWords,
+		"seg":     url.PathEscape, // one segment of a path
 		"seconds": func(ms int64) string { return fmt.Sprintf("%.1f s", float64(ms)/1000) },
 	}
 }
