@@ -22,6 +22,7 @@ const (
 	kindDenied     = "user.denied"  // a request that the role does not allow
 	kindChanged    = "user.changed" // by an admin, at the console
 	kindRecordPlay = "recording.played"
+	kindCallViewed = "call.viewed"
 )
 
 // userData is the data of the records user.*.
@@ -136,6 +137,16 @@ func (c *Console) deny(w http.ResponseWriter, r *http.Request, u access.User, ne
 // note journals something that no answer waits for.
 func (c *Console) note(kind string, data any) {
 	c.o.Journal.Commit(func(bool) {}, recorder.Entry{Time: time.Now(), Kind: kind, Data: data})
+}
+
+// viewed journals that somebody who has signed in looked at one call, once in
+// a while for each of the two: pages ask again and again.
+func (c *Console) viewed(r *http.Request, call string) {
+	u, ok := userOf(r)
+	if !ok || !u.Can(access.People) || !c.o.Gate.Views.Allow(u.Name+" "+call, time.Now()) {
+		return
+	}
+	c.o.Journal.Commit(func(bool) {}, recorder.Entry{Time: time.Now(), Call: call, Kind: kindCallViewed, Data: map[string]string{"by": u.Name, "from": addressOf(r)}})
 }
 
 // addressOf is where a request came from, without the port.

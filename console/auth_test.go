@@ -192,6 +192,12 @@ func TestWhoSignedInIsWhoDidIt(t *testing.T) {
 	if got := g.kinds("user.signedin"); len(got) != 1 || !strings.Contains(got[0], `"user":"the-supervisor","role":"supervisor","from":"10.1.2.3","how":"password"`) {
 		t.Errorf("journaled %v", got)
 	}
+	for range 3 {
+		g.do("GET", "/v1/calls/c1", "", in)
+	}
+	if got := g.kinds("call.viewed"); len(got) != 1 || !strings.Contains(got[0], `"by":"the-supervisor"`) {
+		t.Errorf("journaled %v", got)
+	}
 	if w := g.do("POST", "/signout", "", in); w.Code != http.StatusSeeOther {
 		t.Errorf("signing out: %d", w.Code)
 	}

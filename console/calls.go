@@ -61,6 +61,7 @@ func (c *Console) getCall(w http.ResponseWriter, r *http.Request) {
 		c.callFailed(w, id, err)
 		return
 	}
+	c.viewed(r, v.ID)
 	reply(w, http.StatusOK, v)
 }
 

@@ -37,6 +37,7 @@ type Gate struct {
 	byName  *limits // attempts for one user from anywhere
 	byAddr  *limits // attempts from one address
 	Journal *limits // records of refusals, by address: a flood may not fill the journal
+	Views   *limits // records of who looked at which call
 
 	mu       sync.Mutex
 	sessions map[string]*session // by the digest of their secret
@@ -51,7 +52,7 @@ func New(o Options) *Gate {
 	return &Gate{
 		Store: OpenStore(o.Data), o: o, sessions: map[string]*session{},
 		byPair: newLimits(rate.Every(20*time.Second), 5), byName: newLimits(rate.Every(2*time.Second), 30),
-		byAddr: newLimits(rate.Every(3*time.Second), 20), Journal: newLimits(rate.Every(10*time.Second), 20),
+		byAddr: newLimits(rate.Every(3*time.Second), 20), Journal: newLimits(rate.Every(10*time.Second), 20), Views: newLimits(rate.Every(10*time.Minute), 1),
 	}
 }
 

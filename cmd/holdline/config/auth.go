@@ -52,6 +52,12 @@ func defaultAuth() Auth {
 	}
 }
 
+// paths are the names of files, to be made relative to the configuration's
+// folder.
+func (c *Console) paths() []*string {
+	return []*string{&c.TLS.Cert, &c.TLS.Key, &c.Auth.OIDC.SecretFile}
+}
+
 // SignIn tells whether people must sign in at the console.
 func (c Console) SignIn() bool {
 	switch c.Auth.Required {

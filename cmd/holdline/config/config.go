@@ -301,7 +301,7 @@ func (c *Config) complete(d *decoder) {
 	}
 	c.completeSupervisors(d)
 	c.completeAlerts(d)
-	for _, path := range append(c.Intake.paths(), &c.Policy.File, &c.Rescue.Prompt, &c.Recording.Encrypt.Identity) {
+	for _, path := range append(append(c.Intake.paths(), c.Console.paths()...), &c.Policy.File, &c.Rescue.Prompt, &c.Recording.Encrypt.Identity) {
 		*path = d.beside(*path)
 	}
 }

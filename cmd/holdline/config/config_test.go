@@ -61,6 +61,7 @@ func TestSampleShowsEveryKey(t *testing.T) {
 		"url", "channels", "escalation", "name", "timeout", "secret_file", "secret_env", "mode", "server", "tls", "user", "password_file", "password_env", "from", "after",
 		"severity", "causes", "unresolved",
 		"keep", "subscribe", "token", "token_file", "expires", "roots", "certificate", "key", "keys", "unsigned", "positions", "rate", "secret", "secret_file", "window",
+		"auth", "required", "session", "idle", "max", "oidc", "issuer", "client_id", "client_secret_file", "roles", "claim", "map", "cert",
 	} {
 		if !strings.Contains(string(configs.Holdline), key+":") {
 			t.Errorf("configs/holdline.yaml does not show %q", key)
@@ -209,8 +210,8 @@ func TestFixedNamesWhatNeedsARestart(t *testing.T) {
 	if keys := base.Fixed(parse("node: a\nlog: {level: debug}\nsip: {trust: [10.0.0.0/8]}\nrescue: {display_prefix: X}")); keys != nil {
 		t.Errorf("reloadable keys are refused: %v", keys)
 	}
-	got := base.Fixed(parse("node: b\ndata: /x\nmedia: {ports: 30000-31000}\nconsole: {listen: '127.0.0.1:1'}\nsip: {listen: ['udp://127.0.0.1:1']}"))
-	want := []string{"node", "data", "sip.listen", "media.ports", "console.listen"}
+	got := base.Fixed(parse("node: b\ndata: /x\nmedia: {ports: 30000-31000}\nconsole: {listen: '127.0.0.1:1', auth: {required: always}}\nsip: {listen: ['udp://127.0.0.1:1']}"))
+	want := []string{"node", "data", "sip.listen", "media.ports", "console.listen", "console.auth"}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("-want +got:\n%s", d)
 	}
