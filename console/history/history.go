@@ -218,6 +218,9 @@ type data struct {
 
 // apply takes one record. What cannot be read of it is passed over.
 func (x *Index) apply(tx *sql.Tx, r recorder.Record) error {
+	if r.Kind == recorder.KindErased {
+		return x.erased(tx, r)
+	}
 	if r.Call == "" {
 		return nil
 	}
@@ -253,6 +256,21 @@ func (x *Index) apply(tx *sql.Tx, r recorder.Record) error {
 		do("UPDATE calls SET ended = ?, by = ?, reason = ?, class = ?, rescues = ?, complete = ? WHERE call = ?",
 			at, d.By, d.Reason, d.Class, d.Rescues, d.Complete, r.Call)
 	}
+	return err
+}
+
+// erased forgets who called in calls whose records were erased: their numbers
+// stay for the reports, and nothing else.
+func (x *Index) erased(tx *sql.Tx, r recorder.Record) error {
+	var d recorder.ErasedData
+	period, err := time.Duration(0), json.Unmarshal(r.Data, &d)
+	if err == nil {
+		period, err = time.ParseDuration(d.After)
+	}
+	if err != nil {
+		return nil //nolint:nilerr // a record of another shape erased nothing here
+	}
+	_, err = tx.Exec("UPDATE calls SET caller = '', number = '', emergency = '', incident = '' WHERE started < ?", r.Time.Add(-period).UnixMilli())
 	return err
 }
 

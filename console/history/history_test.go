@@ -191,3 +191,21 @@ func TestRestartGoesOn(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestErasedCallersAreForgotten: what the journal does not know any more the
+// index does not know either, and the counts stay.
+func TestErasedCallersAreForgotten(t *testing.T) {
+	s := two()
+	s.add(48*time.Hour, "", recorder.KindErased, m{"ranges": [][2]uint64{{2, 7}}, "after": "24h0m0s"})
+	x := open(t, t.TempDir(), s)
+	defer x.Close()
+	if got := ids(t, x, Query{Caller: "5045550123"}); len(got) > 0 {
+		t.Errorf("found by an erased number: %v", got)
+	}
+	if got := ids(t, x, Query{Caller: "5045559999"}); !slices.Equal(got, []string{"two"}) {
+		t.Errorf("a recent caller: %v", got)
+	}
+	if got := ids(t, x, Query{Verdict: "intercept"}); !slices.Equal(got, []string{"one"}) {
+		t.Errorf("the call itself: %v", got)
+	}
+}
