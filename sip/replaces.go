@@ -131,7 +131,7 @@ func (c *Call) uasLeg(req *gosip.Request, role Role) *leg {
 	if contacts := list(getAll(req, "contact")); len(contacts) > 0 {
 		l.URI = parseAddress(contacts[0]).URI
 	}
-	if t := c.g.settings.Load().target(l.URI); t.Desk {
+	if t := c.g.settings.Load().deskOf(l.URI, l.Peer, l.Target); t.Desk {
 		l.Target, l.Agent, l.Desk = t.Name, t.Agent, true
 		if c.g.desks.take(t.Key, 0) {
 			l.Key = t.Key

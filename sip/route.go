@@ -40,6 +40,30 @@ func (s *Settings) target(name string) target {
 	return target{Name: p.ID, URI: p.URI, Key: p.ID, Agent: s.agentOf(p), Limit: max(p.Calls, 1), Desk: true}
 }
 
+// deskOf is the position that sent a request: by the address that it gives for
+// itself, else by where the request came from, else by its name. Phones write
+// into Contact what they like, and whoever takes a caller over must be counted
+// as who they are.
+func (s *Settings) deskOf(contact, source, from string) target {
+	if t := s.target(contact); t.Desk {
+		return t
+	}
+	at := -1
+	for i, p := range s.Positions {
+		if _, host, _ := strings.Cut(deskKey(p.URI), "@"); host != source {
+			continue
+		}
+		if at >= 0 {
+			return s.target(from) // several positions share one address
+		}
+		at = i
+	}
+	if at >= 0 {
+		return s.target(s.Positions[at].ID)
+	}
+	return s.target(from)
+}
+
 // index makes positions found by id and by address at once: every call asks
 // for several, and a large centre has hundreds.
 func (s *Settings) index() {

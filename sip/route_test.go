@@ -45,3 +45,26 @@ func TestDeskKeyKnowsOneTargetByTwoSpellings(t *testing.T) {
 		t.Errorf("a position by its URI is %+v", got)
 	}
 }
+
+// Whoever takes a caller over is counted as who they are, whatever their phone
+// writes into Contact or From.
+func TestDeskOfARequest(t *testing.T) {
+	s := Settings{Positions: []Position{
+		{ID: "pos-1", URI: "sip:pos-1@10.0.0.11:5060"}, {ID: "pos-2", URI: "sip:pos-2@10.0.0.12"},
+		{ID: "pos-3", URI: "sip:pos-3@10.0.0.9"}, {ID: "pos-4", URI: "sip:pos-4@10.0.0.9"},
+	}}
+	s.index()
+	for _, c := range []struct{ contact, source, from, want string }{
+		{"sip:pos-1@10.0.0.11", "10.0.0.11:5060", "sip:pos-1@10.0.0.11", "pos-1"},
+		{"sip:200@10.0.0.12:5060;ob", "10.0.0.12:5060", "sip:200@pbx.example", "pos-2"},
+		{"sip:200@10.0.0.12:5060;ob", "10.0.0.12:5060", "sip:pos-1@10.0.0.11", "pos-2"}, // says to be somebody else
+		{"sip:200@10.0.0.9", "10.0.0.9:5060", "sip:pos-4@10.0.0.9", "pos-4"},
+		{"sip:200@10.0.0.9", "10.0.0.9:5060", "sip:200@10.0.0.9", ""},
+		{"sip:200@10.0.0.50", "10.0.0.50:5060", "sip:200@10.0.0.50", ""},
+	} {
+		got := s.deskOf(c.contact, c.source, c.from)
+		if got.Desk != (c.want != "") || got.Desk && got.Name != c.want {
+			t.Errorf("%+v: %+v", c, got)
+		}
+	}
+}
