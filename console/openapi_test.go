@@ -38,7 +38,7 @@ func TestOpenAPIDescribesTheRoutes(t *testing.T) {
 	b := newBench(t)
 	served := map[string]bool{}
 	for _, r := range b.console.routes() {
-		if r.pattern == "/{$}" || strings.HasPrefix(r.pattern, "/static/") || slices.Contains([]string{"/signin", "/signin/oidc", "/signin/oidc/callback", "/signout", "/setup", "/users", "/search", "/reports", "/reports.csv"}, r.pattern) {
+		if r.pattern == "/{$}" || strings.HasPrefix(r.pattern, "/static/") || slices.Contains([]string{"/signin", "/signin/oidc", "/signin/oidc/callback", "/signout", "/setup", "/users", "/agents", "/tv", "/search", "/reports", "/reports.csv"}, r.pattern) {
 			continue // the page is for people
 		}
 		for m := range r.methods {

@@ -41,6 +41,8 @@ func permissions() map[string]access.Permission {
 		"GET /v1/recordings/{call}":         access.Audio,
 		"GET /v1/evidence/{call}":           access.Evidence,
 		"GET /v1/history":                   access.People,
+		"GET /agents":                       access.People,
+		"GET /tv":                           access.States,
 		"GET /search":                       access.People,
 		"GET /reports":                      access.States,
 		"GET /reports.csv":                  access.States,

@@ -65,6 +65,8 @@ func (c *Console) routes() []route {
 		{"/search", m{"GET": c.getSearch}},
 		{"/reports", m{"GET": c.getReports}},
 		{"/reports.csv", m{"GET": c.getReportCSV}},
+		{"/agents", m{"GET": c.getAgents}},
+		{"/tv", m{"GET": c.getTV}},
 		{"/{$}", m{"GET": c.getPage}},
 		{"/signin", m{"GET": c.getSignInPage, "POST": c.postSignInPage}},
 		{"/signin/oidc", m{"GET": c.getOIDC}},
