@@ -17,7 +17,8 @@ type service struct {
 	t     *testing.T
 	http  *httptest.Server
 	conns chan *peer
-	deny  chan int // statuses with which connections are refused, while there are some
+	deny  chan int      // statuses with which connections are refused, while there are some
+	over  chan struct{} // closed when the test is
 }
 
 // peer is one connection of a subscriber.
@@ -30,9 +31,9 @@ type peer struct {
 }
 
 func newService(t *testing.T) *service {
-	s := &service{t: t, conns: make(chan *peer), deny: make(chan int, 10)}
+	s := &service{t: t, conns: make(chan *peer), deny: make(chan int, 10), over: make(chan struct{})}
 	s.http = httptest.NewServer(http.HandlerFunc(s.serve))
-	t.Cleanup(s.http.Close)
+	t.Cleanup(func() { close(s.over); s.http.Close() })
 	return s
 }
 
@@ -57,8 +58,11 @@ func (s *service) serve(w http.ResponseWriter, r *http.Request) {
 	if conn.Subprotocol() != subprotocol {
 		s.t.Errorf("subprotocol %q", conn.Subprotocol())
 	}
-	s.conns <- &peer{s.t, conn, ctx, r.Header.Get("Authorization"), end}
-	<-ctx.Done() // the test has done with it
+	select {
+	case s.conns <- &peer{s.t, conn, ctx, r.Header.Get("Authorization"), end}:
+		<-ctx.Done() // the test has done with it
+	case <-s.over: // a subscriber that came back, and nobody waits for it any more
+	}
 	_ = conn.CloseNow()
 }
 
