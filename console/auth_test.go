@@ -477,3 +477,19 @@ func TestLoopbackNeedsNoSignIn(t *testing.T) {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 }
+
+// TestPagesOfferWhatOneMayOpen: the links are those of the role.
+func TestPagesOfferWhatOneMayOpen(t *testing.T) {
+	t.Parallel()
+	g := newGatedBench(t)
+	for name, x := range map[string]struct{ has, not string }{
+		"the-tester":  {`href="/reports"`, `href="/search"`},
+		"the-admin":   {`href="/users"`, `href="/tester"`},
+		"the-auditor": {`href="/search"`, `href="/users"`},
+	} {
+		body := g.do("GET", "/reports", "", g.signIn(name)).Body.String()
+		if !strings.Contains(body, x.has) || strings.Contains(body, x.not) || !strings.Contains(body, `action="/signout"`) || !strings.Contains(body, name) {
+			t.Errorf("%s: %s", name, body)
+		}
+	}
+}

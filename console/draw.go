@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"holdline/console/access"
 )
 
 //go:embed pages
@@ -38,7 +40,12 @@ func (c *Console) shell(r *http.Request) Shell {
 	for _, l := range []navLink{{Name: "Live", Path: "/"}, {Name: "Search", Path: "/search"},
 		{Name: "Reports", Path: "/reports"}, {Name: "Agents", Path: "/agents"}, {Name: "TV", Path: "/tv"}} {
 		l.Here = r.URL.Path == l.Path || l.Path != "/" && strings.HasPrefix(r.URL.Path, l.Path+"/")
-		s.Nav = append(s.Nav, l)
+		if mayOpen(r, l.Path) {
+			s.Nav = append(s.Nav, l)
+		}
+	}
+	if u, ok := userOf(r); ok && u.Can(access.Users) {
+		s.Nav = append(s.Nav, navLink{Name: "Users", Path: "/users"})
 	}
 	return s
 }

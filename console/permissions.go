@@ -71,6 +71,16 @@ func permissions() map[string]access.Permission {
 	}
 }
 
+// mayOpen tells whether the sender of a request may open a page. It is for
+// links: what may not be opened is not offered, and is refused all the same.
+func mayOpen(r *http.Request, path string) bool {
+	if path == "/" {
+		path = "/{$}"
+	}
+	u, _ := userOf(r)
+	return u.Can(permissions()["GET "+path])
+}
+
 type userKey struct{}
 
 // userOf returns who sends a request; ok tells whether they have signed in.
