@@ -55,6 +55,7 @@ type Options struct {
 	Gate       *access.Gate                 // who may sign in; nil: nobody needs to
 	Secure     bool                         // people reach the console over TLS
 	TLS        *tls.Config                  // nil: plain HTTP
+	Messages   Messages                     // finds the SIP messages of calls; nil: they are not kept
 	Accounts                                // what is kept of callers and call takers
 }
 
@@ -72,6 +73,7 @@ type Console struct {
 	stopping chan struct{} // closed when streams must end
 	stop     sync.Once
 	running  sync.WaitGroup
+	looks    looks // who has seen and played what
 }
 
 // Limits of the server. They are generous for people and programs that behave,

@@ -16,28 +16,37 @@ import (
 // with ranges (RFC 9110 section 14) so that a player can seek.
 func (c *Console) getRecording(w http.ResponseWriter, r *http.Request) {
 	call := r.PathValue("call")
+	p := c.openRecording(w, call)
+	if p == nil {
+		return
+	}
+	defer p.Close()
+	c.log.Info("recording served", zap.String("call", call), zap.String("range", r.Header.Get("Range")))
+	c.lookedAt(r, kindRecordPlay, call)
+	w.Header().Set("Content-Type", "audio/wav")
+	http.ServeContent(&patient{ResponseWriter: w, rc: http.NewResponseController(w)}, r, "", p.Modified, p)
+}
+
+// openRecording opens the audio of a call, or answers why it cannot be.
+func (c *Console) openRecording(w http.ResponseWriter, call string) *recorder.Playable {
 	if c.o.Recordings == nil {
 		noRecording(w, call)
-		return
+		return nil
 	}
 	p, err := c.o.Recordings.Open(call)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		noRecording(w, call)
-		return
+		return nil
 	case errors.Is(err, recorder.ErrLocked):
 		fail(w, http.StatusForbidden, err.Error(), "the bundle of evidence has the encrypted file, for whoever has the identity")
-		return
+		return nil
 	case err != nil:
 		c.log.Error("recording cannot be opened", zap.String("call", call), zap.Error(err))
 		fail(w, http.StatusInternalServerError, "the recording cannot be opened", "the log has the details")
-		return
+		return nil
 	}
-	defer p.Close()
-	c.log.Info("recording served", zap.String("call", call), zap.String("range", r.Header.Get("Range")))
-	c.played(r, call)
-	w.Header().Set("Content-Type", "audio/wav")
-	http.ServeContent(&patient{ResponseWriter: w, rc: http.NewResponseController(w)}, r, "", p.Modified, p)
+	return p
 }
 
 func noRecording(w http.ResponseWriter, call string) {

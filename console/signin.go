@@ -12,7 +12,6 @@ import (
 	"go.uber.org/zap"
 
 	"holdline/console/access"
-	"holdline/recorder"
 )
 
 // formView is what the forms of signing in and of users show.
@@ -247,13 +246,4 @@ func (c *Console) getOIDCBack(w http.ResponseWriter, r *http.Request) {
 	}
 	c.enter(w, r, c.o.Gate.Begin(u, ""), u, "oidc")
 	http.Redirect(w, r, next, http.StatusSeeOther)
-}
-
-// played journals who has heard a recording: once for a player that seeks.
-func (c *Console) played(r *http.Request, call string) {
-	if rng := r.Header.Get("Range"); r.Method == http.MethodHead || rng != "" && !strings.HasPrefix(rng, "bytes=0-") {
-		return
-	}
-	by, _ := author(r, nil)
-	c.o.Journal.Commit(func(bool) {}, recorder.Entry{Time: time.Now(), Call: call, Kind: kindRecordPlay, Data: map[string]string{"by": by, "from": addressOf(r)}})
 }

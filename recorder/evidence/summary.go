@@ -20,14 +20,14 @@ var summaryHTML string
 type page struct {
 	Manifest Manifest
 	Facts    []fact
-	Story    []line
+	Story    []Line
 	Files    []File
 }
 
 type fact struct{ Name, Value string }
 
-// line is one event in words.
-type line struct {
+// Line is one record in words, for a reader who knows nothing of SIP.
+type Line struct {
 	Seq    uint64
 	At     string // local to nobody: UTC
 	Since  string // since the first event of the call
@@ -52,7 +52,7 @@ func (b *builder) addSummary(context.Context) error {
 		if start.IsZero() {
 			start = r.Time
 		}
-		p.Story = append(p.Story, tell(r, start))
+		p.Story = append(p.Story, Tell(r, start))
 	}
 	var buf bytes.Buffer
 	if err := t.Execute(&buf, p); err != nil {
@@ -134,10 +134,10 @@ func read(r recorder.Record) (e event) {
 	return e
 }
 
-// tell puts a record into words.
-func tell(r recorder.Record, start time.Time) line {
+// Tell puts a record into words; start is when its call began.
+func Tell(r recorder.Record, start time.Time) Line {
 	e := read(r)
-	l := line{Seq: r.Seq, At: r.Time.UTC().Format("15:04:05.000"),
+	l := Line{Seq: r.Seq, At: r.Time.UTC().Format("15:04:05.000"),
 		Since: fmt.Sprintf("+%.3f s", r.Time.Sub(start).Seconds()), What: r.Kind}
 	who := e.Position
 	if e.Agent != "" {
@@ -175,6 +175,18 @@ func tell(r recorder.Record, start time.Time) line {
 		l.What = "A supervisor joined: " + e.By + ", " + e.Mode
 	case "supervisor.left":
 		l.What = "The supervisor left: " + e.By
+	case "alert.resolved":
+		l.What, l.Detail = "The alert is over", e.Why
+	case "hold.placed":
+		l.What, l.Detail = "The call was put on legal hold by "+e.By, e.Reason
+	case "hold.lifted":
+		l.What = "The legal hold was lifted by " + e.By
+	case "evidence.exported":
+		l.What = e.By + " took the bundle of evidence"
+	case "call.viewed":
+		l.What = e.By + " looked at the call"
+	case "recording.played":
+		l.What = e.By + " played the recording"
 	case "recording.started":
 		l.What = "The recording began"
 	case "recording.closed":

@@ -273,6 +273,9 @@ func (n *Node) openConsole(c *config.Config) error {
 	if n.history != nil {
 		o.History = n.history
 	}
+	if n.capture != nil {
+		o.Messages = messagesIn(c.Data)
+	}
 	if n.audio != nil {
 		o.Recordings = n.audio
 		o.Sources.Audio = n.audioStats
