@@ -66,7 +66,6 @@ type Console struct {
 	server   *http.Server
 	listener net.Listener
 	metrics  *metrics
-	page     *page
 	forms    *template.Template // of signing in and users
 	desk     *alerting.Desk
 	streams  chan struct{} // one place for each event stream that may be open
@@ -105,11 +104,7 @@ func New(o Options) (*Console, error) {
 		streams:  make(chan struct{}, maxStreams),
 		stopping: make(chan struct{}),
 	}
-	p, err := newPage()
-	if err != nil {
-		return nil, fmt.Errorf("preparing the live page: %w", err)
-	}
-	c.page = p
+	var err error
 	if c.forms, err = template.ParseFS(files, "access.html"); err != nil {
 		return nil, fmt.Errorf("preparing the sign-in: %w", err)
 	}

@@ -128,7 +128,7 @@ func TestRequests(t *testing.T) {
 		"health":                     {"GET", "/healthz", "", nil, 200, `"alive"`},
 		"ready":                      {"GET", "/readyz", "", nil, 200, `"ready"`},
 		"openapi":                    {"GET", "/openapi.yaml", "", nil, 200, `openapi: 3.1.0`},
-		"script":                     {"GET", "/static/live.js", "", nil, 200, `EventSource`},
+		"script":                     {"GET", "/static/follow.js", "", nil, 200, `EventSource`},
 		"foreign page":               {"POST", "/v1/calls/one/release", `{"reason":"x"}`, []string{"Sec-Fetch-Site: cross-site"}, 403, `another site`},
 		"foreign origin":             {"PUT", "/v1/calls/one/intake", `{"nature":"x"}`, []string{"Origin: http://evil.example"}, 403, `another site`},
 		"own page":                   {"PUT", "/v1/calls/one/intake", `{"nature":"x"}`, []string{"Sec-Fetch-Site: same-origin", "Origin: http://127.0.0.1:8911"}, 200, `nature`},

@@ -1,49 +1,57 @@
 package console
 
 import (
-	"bytes"
+	"context"
 	"embed"
 	"fmt"
-	"html/template"
 	"io/fs"
 	"net/http"
 	"path"
 	"time"
 
-	"go.uber.org/zap"
-
+	"holdline/console/access"
 	"holdline/console/alerting"
 	"holdline/policy"
+	"holdline/policy/ledger"
 	"holdline/sip"
 )
 
-//go:embed page.html access.html static
+//go:embed access.html static
 var files embed.FS
 
-// page is the live page: drawn by the server, so that it says what is the case
-// even where scripts are not allowed, and kept up to date by static/live.js.
-type page struct{ template *template.Template }
+// mostRows is how many calls in progress the live page lists. A centre that
+// has more is not helped by a longer list; callers who wait are always shown.
+const mostRows = 200
 
-func newPage() (*page, error) {
-	t, err := template.New("page.html").Funcs(template.FuncMap{
-		"clock":  func(t time.Time) string { return t.Local().Format("15:04:05") },
-		"stamp":  func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) },
-		"since":  func(t time.Time) string { return clockFace(time.Since(t)) },
-		"intake": intakeWords,
-	}).ParseFS(files, "page.html")
-	return &page{t}, err
+// settle is how long a page waits for the latest records to be counted: a page
+// must be there at once, also while the journal is read after a start.
+const settle = 200 * time.Millisecond
+
+// liveView is what the live page shows.
+type liveView struct {
+	Shell   Shell
+	May     may
+	Reasons []string // why the node is not ready, and what cannot be shown
+	Surge   SurgeView
+	Waiting []sip.CallView
+	Alerts  []*alerting.Alert // those nobody has acknowledged
+	Others  []sip.CallView
+	More    int // calls beyond mostRows
+	Owed    []ledger.Callback
+	Undone  []ledger.Unrelayed
+	Agents  []AgentView
+	Last    uint64 // the newest record: the script's stream goes on after it
 }
 
-// view is what the page shows.
-type view struct {
-	Node, Version string
-	Now           time.Time
-	Reasons       []string          // why the node is not ready
-	Alerts        []*alerting.Alert // those nobody has acknowledged
-	Waiting       []sip.CallView
-	Others        []sip.CallView
-	Fields        []policy.Field
-	Last          uint64 // the newest record: the script's stream goes on after it
+// may is what the reader of a page may do from it.
+type may struct{ People, Command, Join, Surge, Audio bool }
+
+func mayOf(r *http.Request) may {
+	u, _ := userOf(r)
+	return may{
+		People: u.Can(access.People), Command: u.Can(access.Command), Join: u.Can(access.Join),
+		Surge: u.Can(access.Surge), Audio: u.Can(access.Audio),
+	}
 }
 
 // clockFace writes a duration as 1:05 or 1:02:07, as the script does.
@@ -70,33 +78,55 @@ func intakeWords(in policy.Intake) []string {
 	return words
 }
 
-// getPage draws the page. The number of the newest record is taken before the
+// getPage draws the live page. The script asks for it again when something
+// happened and takes over what changed, so that there is one place that knows
+// what it looks like. The number of the newest record is taken before the
 // calls are, so that no event falls between the two.
 func (c *Console) getPage(w http.ResponseWriter, r *http.Request) {
-	v := view{Node: c.o.Node, Version: c.o.Version, Now: time.Now(), Fields: policy.Fields(), Last: c.o.Journal.Last()}
+	v := liveView{Last: c.o.Journal.Last(), Shell: c.shell(r), May: mayOf(r)}
+	v.Surge = visible(r, c.o.Surge.View(v.Shell.Now))
 	if c.o.Ready != nil {
 		v.Reasons = c.o.Ready()
 	}
-	var err error
-	if v.Alerts, err = c.desk.List(r.Context(), true); err != nil {
+	alerts, err := c.desk.List(r.Context(), true)
+	if err != nil {
 		v.Reasons = append(v.Reasons, "alerts cannot be shown: "+err.Error())
 	}
-	v.Alerts = visible(r, v.Alerts)
-	for _, call := range visible(r, c.calls()) {
+	v.Alerts = visible(r, alerts)
+	v.Waiting, v.Others = apart(visible(r, c.calls()))
+	if v.More = len(v.Others) - mostRows; v.More > 0 {
+		v.Others = v.Others[:mostRows]
+	}
+	v.Agents = visible(r, c.agents())
+	if v.May.People {
+		if !c.settled(r) {
+			v.Reasons = append(v.Reasons, "the journal is still being read: callbacks and calls not passed on may be missing")
+		}
+		v.Owed, v.Undone = c.o.Account.Callbacks(v.Shell.Now, false), c.o.Account.Unrelayed(v.Shell.Now, false)
+	}
+	c.draw(w, "live", v)
+}
+
+// apart returns the calls whose caller is alone, and the others.
+func apart(calls []sip.CallView) (waiting, others []sip.CallView) {
+	for _, call := range calls {
 		if call.State == stateWaiting {
-			v.Waiting = append(v.Waiting, call)
+			waiting = append(waiting, call)
 		} else {
-			v.Others = append(v.Others, call)
+			others = append(others, call)
 		}
 	}
-	var b bytes.Buffer
-	if err := c.page.template.Execute(&b, v); err != nil {
-		c.log.Error("live page cannot be drawn", zap.Error(err))
-		fail(w, http.StatusInternalServerError, "the page cannot be drawn", "GET /v1/calls has the calls")
-		return
+	return waiting, others
+}
+
+// settled is caughtUp for pages.
+func (c *Console) settled(r *http.Request) bool {
+	if c.o.CaughtUp == nil {
+		return true
 	}
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	_, _ = w.Write(b.Bytes())
+	ctx, cancel := context.WithTimeout(r.Context(), settle)
+	defer cancel()
+	return c.o.CaughtUp(ctx)
 }
 
 // contentTypes are those of the static files; nothing else is served.

@@ -1,125 +1,32 @@
-// Keeps the live page up to date: events say that something changed, and the
-// calls and alerts are then asked for anew. Everything is written as text,
-// never as markup, because callers choose their own names.
+// The live page: what can be done on it, by mouse, finger and keyboard. What it
+// shows is kept up to date by follow.js.
 
+import { follow } from "./follow.js";
+import { buttons } from "./join.js";
 import { ring, soundButton } from "./sound.js";
 
 const $ = (id) => document.getElementById(id);
 const mostEvents = 200;
+const recent = 50; // events shown when the page is opened
 
-function el(tag, text, className) {
-  const e = document.createElement(tag);
-  if (text !== undefined) e.textContent = text;
-  if (className) e.className = className;
-  return e;
+function addEvent(r) {
+  const li = document.createElement("li");
+  const part = (text, className) => {
+    const e = document.createElement("span");
+    e.textContent = text;
+    e.className = className;
+    li.append(e, " ");
+  };
+  part(new Date(r.time).toLocaleTimeString(), "clock");
+  part(r.kind, "kind");
+  part(r.call || "", "quiet");
+  li.title = JSON.stringify(r.data);
+  $("events").prepend(li);
+  while ($("events").children.length > mostEvents) $("events").lastChild.remove();
 }
 
-function since(time) {
-  const s = Math.max(0, Math.floor((Date.now() - new Date(time)) / 1000));
-  const pad = (n) => String(n).padStart(2, "0");
-  return s < 3600 ? `${Math.floor(s / 60)}:${pad(s % 60)}` : `${Math.floor(s / 3600)}:${pad(Math.floor(s / 60) % 60)}:${pad(s % 60)}`;
-}
-
-function clock(tag, time) {
-  const e = el(tag, since(time), "clock");
-  e.dataset.since = time;
-  return e;
-}
-
-function tick() {
-  for (const e of document.querySelectorAll("[data-since]")) e.textContent = since(e.dataset.since);
-}
-
-const fields = ["location", "callback", "nature", "incident", "dispatched", "disposition"];
-
-function intake(call) {
-  const words = fields.filter((f) => call.intake && call.intake[f])
-    .map((f) => call.intake[f].value === "true" ? f : `${f}: ${call.intake[f].value}`);
-  return (call.intakeComplete ? "complete: " : "") + (words.join(", ") || "nothing yet");
-}
-
-function waitingItem(call) {
-  const li = el("li", undefined, "call waiting");
-  li.append(clock("strong", call.waitingSince || call.started), el("span", call.from, "who"), el("span", call.id, "quiet"),
-    el("span", call.rescues ? `rescued ${call.rescues}×` : "no position took the call"));
-  return li;
-}
-
-function callRow(call) {
-  const tr = el("tr");
-  const who = el("td", call.from);
-  who.append(el("br"), el("span", call.id, "quiet"));
-  tr.append(clock("td", call.started), who,
-    el("td", call.state + (call.kind === "emergency" ? "" : ` (${call.kind})`)),
-    el("td", (call.taker || "") + (call.agent ? ` (${call.agent})` : "")),
-    el("td", intake(call)), el("td", call.rescues));
-  return tr;
-}
-
-function show(list, empty, items) {
-  $(list).replaceChildren(...items);
-  $(empty).hidden = items.length > 0;
-}
-
-async function ask(path) {
-  const answer = await fetch(path);
-  if (!answer.ok) throw new Error(`${path}: ${answer.status}`);
-  return answer.json();
-}
-
-async function drawCalls() {
-  const { calls } = await ask("/v1/calls");
-  const waits = (c) => c.state === "waiting";
-  show("waiting", "no-waiting", calls.filter(waits).map(waitingItem));
-  show("calls", "no-calls", calls.filter((c) => !waits(c)).map(callRow));
-}
-
-// now says how things stand for the caller of an alert.
-function now(alert) {
-  const s = alert.situation;
-  if (alert.resolved) return el("b", alert.resolved.why, "resolved");
-  if (!s) return el("span", "");
-  if (s.waitingSince) {
-    const b = el("b", "caller ALONE ");
-    b.append(clock("span", s.waitingSince));
-    return b;
-  }
-  return el("span", s.with ? `caller is with ${s.with}${s.agent ? ` (${s.agent})` : ""}` : s.state === "over" ? "call is over" : s.state);
-}
-
-function alertItem(alert) {
-  const li = el("li", undefined, alert.severity);
-  const button = el("button", "Acknowledge");
-  button.addEventListener("click", async () => {
-    button.disabled = true;
-    const answer = await fetch(`/v1/alerts/${encodeURIComponent(alert.id)}/ack`, {
-      method: "POST", headers: { "Content-Type": "application/json" }, body: "{}",
-    });
-    if (!answer.ok) button.disabled = false;
-    later(drawAlerts);
-  });
-  li.append(el("span", new Date(alert.raised).toLocaleTimeString(), "clock"), el("strong", alert.severity), el("span", alert.summary), now(alert));
-  if (alert.repeats) li.append(el("span", `${alert.repeats + 1} times`));
-  if (alert.escalated) li.append(el("span", `told ${alert.escalated.channels.join(", ")}: ${alert.escalated.why}`, "quiet"));
-  li.append(el("span", alert.situation?.from || alert.call || "", "quiet"), button);
-  return li;
-}
-
-async function drawAlerts() {
-  const { alerts } = await ask("/v1/alerts?open=true");
-  show("alerts", "no-alerts", alerts.map(alertItem));
-  ring(alerts);
-}
-
-// later runs draw soon, once, however many events ask for it meanwhile.
-const planned = new Set();
-function later(draw) {
-  if (planned.has(draw)) return;
-  planned.add(draw);
-  setTimeout(() => {
-    planned.delete(draw);
-    draw().catch(() => linkLost(true));
-  }, 150);
+function drawn() {
+  ring([...document.querySelectorAll("#alerts > li")].map((e) => ({ id: e.dataset.alert, severity: e.dataset.severity, state: e.dataset.state })));
 }
 
 function linkLost(lost) {
@@ -127,26 +34,97 @@ function linkLost(lost) {
   $("link").classList.toggle("lost", lost);
 }
 
-function addEvent(event) {
-  const r = JSON.parse(event.data);
-  const li = el("li");
-  li.append(el("span", new Date(r.time).toLocaleTimeString() + " "), el("span", r.kind, "kind"), el("span", " " + (r.call || ""), "quiet"));
-  li.title = JSON.stringify(r.data);
-  $("events").prepend(li);
-  while ($("events").children.length > mostEvents) $("events").lastChild.remove();
-  later(drawCalls);
-  if (r.kind.startsWith("alert.")) later(drawAlerts);
+const later = follow($("live"), { recent, drawn, event: addEvent, lost: linkLost });
+
+// send does what a button or a form says, and tells when it did not work.
+async function send(method, path, body) {
+  $("said").textContent = "";
+  try {
+    const answer = await fetch(path, {
+      method, headers: { "Content-Type": "application/json" }, body: method === "DELETE" ? undefined : JSON.stringify(body),
+    });
+    const said = await answer.json().catch(() => ({}));
+    if (!answer.ok) throw new Error([said.error || `the server answered ${answer.status}`, said.hint].filter(Boolean).join("; "));
+    return true;
+  } catch (error) {
+    $("said").textContent = error.message;
+    return false;
+  } finally {
+    later();
+  }
 }
 
-const kinds = ["call.offered", "call.answered", "call.failed", "call.ended", "intake.marked", "release.requested",
-  "release.allowed", "release.intercepted", "rescue.prompted", "rescue.offered", "rescue.failed", "rescue.answered",
-  "alert.raised", "alert.acknowledged", "alert.resolved", "alert.escalated", "supervisor.joined", "supervisor.left", "recording.started", "recording.closed",
-  "node.started", "node.degraded", "node.stopped"];
+// enter shows the controls of a call, and presses the one of mode.
+function enter(call, mode) {
+  if ($("join").hidden || $("join").dataset.call !== call) {
+    $("join-buttons").querySelector("[data-join=leave]:enabled")?.click(); // one call at a time
+    const box = document.createElement("div");
+    $("join-buttons").replaceWith(box);
+    box.id = "join-buttons";
+    box.className = "acts";
+    buttons(box, call);
+    $("join").dataset.call = call;
+    $("join-call").textContent = call;
+    $("join-call").href = `/calls/${encodeURIComponent(call)}`;
+    $("join").hidden = false;
+  }
+  $("join-buttons").querySelector(`[data-join=${mode}]`).click();
+}
 
-const recent = 50; // events shown when the page is opened
-const source = new EventSource(`/v1/events?after=${Math.max(0, Number(document.body.dataset.last) - recent)}`);
-for (const kind of kinds) source.addEventListener(kind, addEvent);
-source.addEventListener("open", () => { linkLost(false); later(drawCalls); later(drawAlerts); });
-source.addEventListener("error", () => linkLost(true));
-setInterval(tick, 1000);
+function openDialog(name, of) {
+  const dialog = $(name);
+  if (!dialog) return;
+  dialog.dataset.of = of || "";
+  dialog.showModal();
+}
+
+document.addEventListener("click", (e) => {
+  const b = e.target.closest("button");
+  if (!b) return;
+  if (b.dataset.of !== undefined && b.dataset.join) enter(b.dataset.of, b.dataset.join);
+  else if (b.dataset.open) openDialog(b.dataset.open, b.dataset.of);
+  else if ("close" in b.dataset) b.closest("dialog").close();
+  else if (b.dataset.send) {
+    b.disabled = true;
+    send(b.dataset.send, b.dataset.to, {}).then(() => { b.disabled = false; });
+  }
+});
+
+document.addEventListener("submit", async (e) => {
+  const form = e.target;
+  if (!form.dataset.send) return;
+  e.preventDefault();
+  const dialog = form.closest("dialog");
+  const path = form.dataset.to.replace("{of}", encodeURIComponent(dialog.dataset.of));
+  dialog.close();
+  if (await send(form.dataset.send, path, Object.fromEntries(new FormData(form)))) form.reset();
+});
+
+// The keys act on the item that has the focus, or the first that they fit.
+function move(step) {
+  const items = [...document.querySelectorAll("#live [data-key][tabindex]")];
+  const at = items.indexOf(document.activeElement?.closest("[data-key]"));
+  items[at < 0 ? (step > 0 ? 0 : items.length - 1) : Math.min(Math.max(at + step, 0), items.length - 1)]?.focus();
+}
+
+function act(selector) {
+  const item = document.activeElement?.closest("[data-key]") || document.querySelector("#live [data-key][tabindex]");
+  item?.querySelector(selector)?.click();
+}
+
+const keys = {
+  j: () => move(1), k: () => move(-1),
+  a: () => act("[data-do=ack]"), d: () => act("[data-do=done]"), o: () => act("[data-do=open]"),
+  l: () => act("[data-join=listen]"), w: () => act("[data-join=whisper]"), b: () => act("[data-join=barge]"),
+  s: () => $("sound").click(), "?": () => openDialog("help"),
+};
+
+document.addEventListener("keydown", (e) => {
+  if (e.ctrlKey || e.metaKey || e.altKey || e.target.closest("input, select, textarea, dialog")) return;
+  const does = keys[e.key];
+  if (!does) return;
+  e.preventDefault();
+  does();
+});
+
 soundButton($("sound"));
