@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	osuser "os/user"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"holdline/policy"
@@ -32,7 +34,7 @@ func (c evidenceMakeCmd) Run(a app) error {
 		c.Out = "evidence-" + fileName(c.Call) + ".zip"
 	}
 	if c.By == "" {
-		c.By = os.Getenv("USER")
+		c.By = systemUser()
 	}
 	f, err := os.OpenFile(c.Out, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -47,6 +49,15 @@ func (c evidenceMakeCmd) Run(a app) error {
 	}
 	_, err = fmt.Fprintf(a.out, "%s: %d files of call %s, signed by key %s\n", c.Out, len(m.Files), m.Call, m.KeyID)
 	return err
+}
+
+// systemUser is who runs this command, as the system knows it: what the
+// environment says can be missing, as under cron, and be anybody's name.
+func systemUser() string {
+	if u, err := osuser.Current(); err == nil {
+		return u.Username
+	}
+	return "uid " + strconv.Itoa(os.Getuid())
 }
 
 // builtinRules are the rules that come with Holdline, if the digest is theirs.
