@@ -1,0 +1,91 @@
+package console
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+
+	"holdline/policy"
+	"holdline/policy/ledger"
+)
+
+// TestKeysOfTheLivePage: a shift is run from the keyboard. The selection stays
+// where it is when the page is drawn anew, and an open item is closed with d.
+func TestKeysOfTheLivePage(t *testing.T) {
+	browser := findBrowser(t)
+	account := ledger.New(ledger.Options{})
+	b := newBench(t, func(o *Options) { o.Account = account })
+	b.board.set(callView("one@x", "bridged"), callView("two@x", "bridged"))
+	account.Apply(policy.Record{Seq: 1, Time: time.Now().Add(-time.Minute), Call: "lost@x", Kind: "call.offered",
+		Data: []byte(`{"kind":"emergency","from":"<sip:5045550100@x>","to":"urn:service:sos"}`)})
+	account.Apply(policy.Record{Seq: 2, Time: time.Now(), Call: "lost@x", Kind: "call.ended",
+		Data: []byte(`{"cause":"caller-bye","by":"caller"}`)})
+
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(browser), chromedp.NoSandbox)
+	alloc, stop := chromedp.NewExecAllocator(t.Context(), options...)
+	defer stop()
+	tab, closeTab := chromedp.NewContext(alloc)
+	defer closeTab()
+	ctx, cancel := context.WithTimeout(tab, time.Minute)
+	defer cancel()
+	see := func(what, js string) {
+		t.Helper()
+		poll := chromedp.Poll[bool](js, chromedp.WithPollingTimeout(20*time.Second))
+		if seen, err := chromedp.Run(ctx, poll); err != nil || !seen {
+			page, _ := chromedp.Run(ctx, chromedp.Evaluate[string]("document.body.innerText"))
+			t.Fatalf("%s is not shown: %v\n%s", what, err, page)
+		}
+	}
+	press := func(keys string) {
+		t.Helper()
+		if err := chromedp.Do(ctx, chromedp.KeyEvent(keys)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := chromedp.Do(ctx, chromedp.Navigate(b.base+"/")); err != nil {
+		t.Fatal(err)
+	}
+	see("the connection", `document.getElementById("link").textContent === "live"`)
+	press("jj")
+	see("the second call selected", `document.activeElement.dataset.call === "two@x"`)
+	b.board.set(callView("two@x", "bridged"), callView("three@x", "bridged"))
+	b.journal.add("one@x", "call.ended", `{}`)
+	see("the page drawn anew", `document.querySelectorAll("#calls tr").length === 2 && document.getElementById("calls").textContent.includes("three@x")`)
+	see("the same call selected", `document.activeElement.dataset.call === "two@x"`)
+
+	see("who is owed a callback", `document.getElementById("owed").textContent.includes("5045550100")`)
+	press("jjd")
+	b.journal.await(t, "callback.done")
+
+	press("?")
+	see("the keys", `document.getElementById("help").open`)
+	click := chromedp.Evaluate[bool](`(document.querySelector("#help button").click(), document.getElementById("theme").click(), true)`)
+	if _, err := chromedp.Run(ctx, click); err != nil {
+		t.Fatal(err)
+	}
+	see("the other colours", `["dark", "light"].includes(document.documentElement.dataset.theme)`)
+}
+
+// await waits for a record of a kind.
+func (j *memory) await(t *testing.T, kind string) {
+	t.Helper()
+	late := time.After(20 * time.Second)
+	for {
+		j.mu.Lock()
+		for _, r := range j.records {
+			if r.Kind == kind {
+				j.mu.Unlock()
+				return
+			}
+		}
+		changed := j.changed
+		j.mu.Unlock()
+		select {
+		case <-changed:
+		case <-late:
+			t.Fatalf("there is no %s", kind)
+		}
+	}
+}
