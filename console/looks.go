@@ -11,10 +11,7 @@ import (
 // What people see and hear of callers is in the journal. A player fetches
 // a recording in many pieces, and pages are loaded again: one record for each
 // person and call in lookAgain says it.
-const (
-	kindViewed = "call.viewed"
-	lookAgain  = 10 * time.Minute
-)
+const lookAgain = 10 * time.Minute
 
 // looks remembers what has been journaled. The zero value is ready.
 type looks struct {

@@ -73,7 +73,7 @@ func (c *Console) getCallPage(w http.ResponseWriter, r *http.Request) {
 		h = visible(r, h)
 		p.Held = &h
 	}
-	c.lookedAt(r, kindViewed, call.ID)
+	c.lookedAt(r, kindCallViewed, call.ID)
 	c.draw(w, "call", p)
 }
 
@@ -134,7 +134,7 @@ func (c *Console) addMoments(r *http.Request, p *callPage, call sip.CallView, re
 		}
 		seen[i].Time = rec.Time
 		line := evidence.Tell(seen[i], start)
-		if rec.Kind == kindViewed || rec.Kind == kindRecordPlay {
+		if rec.Kind == kindCallViewed || rec.Kind == kindRecordPlay {
 			p.Looks = append(p.Looks, line)
 			continue
 		}
@@ -158,7 +158,7 @@ func (c *Console) messagesOf(ctx context.Context, call string, records []recorde
 	}
 	from, to := records[0].Time, records[0].Time
 	for _, r := range records {
-		if r.Kind != kindViewed && r.Kind != kindRecordPlay {
+		if r.Kind != kindCallViewed && r.Kind != kindRecordPlay {
 			to = r.Time
 		}
 	}

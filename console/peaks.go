@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -147,7 +148,7 @@ func beganIn(list []byte) time.Time {
 			break
 		}
 		if string(list[:4]) == "ICRD" && size > 1 {
-			at, _ := time.Parse(time.RFC3339Nano, string(list[8:8+size-1]))
+			at, _ := time.Parse(time.RFC3339Nano, strings.TrimRight(string(list[8:8+size]), "\x00"))
 			return at
 		}
 		list = list[min(int64(len(list)), 8+size+size%2):]

@@ -115,8 +115,12 @@ if (hold) {
       method: "PUT", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ reason: hold.elements.reason.value }),
     });
     const answer = await response.json().catch(() => ({}));
-    if (response.ok) location.reload();
-    else said.textContent = [answer.error || `the server answered ${response.status}`, answer.hint].filter(Boolean).join("; ");
+    if (response.ok) { // what plays goes on
+      const done = document.createElement("p");
+      done.textContent = `On legal hold, by ${answer.by}: ${answer.reason}`;
+      done.setAttribute("role", "status");
+      hold.replaceWith(done);
+    } else said.textContent = [answer.error || `the server answered ${response.status}`, answer.hint].filter(Boolean).join("; ");
   });
 }
 
