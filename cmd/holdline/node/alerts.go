@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
+	"strconv"
 	"time"
 
 	"holdline/cmd/holdline/config"
@@ -87,5 +89,14 @@ func ConsoleURL(c *config.Config) string {
 	if c.Alerts.URL != "" {
 		return c.Alerts.URL
 	}
-	return scheme(c) + "://" + c.Console.Listen.String() + "/"
+	return consoleURLAt(c, c.Console.Listen.String())
+}
+
+// consoleURLAt is the console's address for a browser, where it listens at addr:
+// all addresses of a host are none that anybody could open, its name is.
+func consoleURLAt(c *config.Config, addr string) string {
+	if ap, err := netip.ParseAddrPort(addr); err == nil && ap.Addr().IsUnspecified() {
+		addr = net.JoinHostPort(hostName(), strconv.Itoa(int(ap.Port())))
+	}
+	return scheme(c) + "://" + addr + "/"
 }

@@ -34,7 +34,7 @@ func gate(c *config.Config) *access.Gate {
 func (n *Node) offerSetup(c *config.Config, g *access.Gate) {
 	base := c.Alerts.URL
 	if base == "" {
-		base = scheme(c) + "://" + n.console.Addr().String()
+		base = consoleURLAt(c, n.console.Addr().String())
 	}
 	link, err := g.OfferSetup(func(key string) string { return strings.TrimSuffix(base, "/") + "/setup?key=" + key })
 	if err != nil {
