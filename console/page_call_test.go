@@ -209,4 +209,13 @@ func TestCallPageInABrowser(t *testing.T) {
 		t.Fatal(err)
 	}
 	see("the hold", `document.querySelector(".deeds").textContent.includes("On legal hold") && document.querySelector(".deeds").textContent.includes("subpoena 24-118")`)
+
+	b.board.set(callView("live@x", "bridged"))
+	b.journal.add("live@x", "call.answered", `{"position":"pos-2"}`)
+	if err := chromedp.Do(ctx, chromedp.Navigate(b.base+"/calls/live@x")); err != nil {
+		t.Fatal(err)
+	}
+	see("a call in progress", `document.getElementById("call").dataset.live === "true" && document.getElementById("timeline").textContent.includes("pos-2 answered") && document.getElementById("more").hidden`)
+	b.journal.add("live@x", "rescue.prompted", `{"played":true}`)
+	see("that more has happened", `!document.getElementById("more").hidden`)
 }

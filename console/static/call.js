@@ -43,7 +43,9 @@ function draw(peaks) {
     shape("line", { x1: 0, x2: count, y1: middle, y2: middle, class: "axis" }, svg);
     shape("path", { d: outline(side, middle, 31), class: name }, svg);
   }
-  for (const row of rows.filter((r) => r.dataset.mark)) {
+  const marked = rows.filter((r) => r.dataset.mark);
+  marked.sort((a, b) => (a.dataset.mark === "release") - (b.dataset.mark === "release")); // over what follows at once
+  for (const row of marked) {
     const x = secondsOf(row, peaks) / peaks.bucket;
     if (!(x >= 0 && x <= wide)) continue;
     const mark = shape("line", { x1: x, x2: x, y1: 0, y2: 130, class: `mark ${row.dataset.mark}` }, svg);
