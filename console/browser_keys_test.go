@@ -13,6 +13,7 @@ import (
 
 // TestKeysOfTheLivePage: a shift is run from the keyboard. The selection stays
 // where it is when the page is drawn anew, and an open item is closed with d.
+// The screen on the wall follows too.
 func TestKeysOfTheLivePage(t *testing.T) {
 	browser := findBrowser(t)
 	account := ledger.New(ledger.Options{})
@@ -66,6 +67,16 @@ func TestKeysOfTheLivePage(t *testing.T) {
 		t.Fatal(err)
 	}
 	see("the other colours", `["dark", "light"].includes(document.documentElement.dataset.theme)`)
+
+	if err := chromedp.Do(ctx, chromedp.Navigate(b.base+"/tv")); err != nil {
+		t.Fatal(err)
+	}
+	see("the wall", `document.getElementById("link").textContent === "live" && !document.querySelector(".tile.first.urgent")`)
+	alone := callView("two@x", "waiting")
+	alone.Waiting = time.Now()
+	b.board.set(alone)
+	b.journal.add("two@x", "release.intercepted", `{}`)
+	see("a caller alone on the wall", `document.querySelector(".tile.first.urgent")?.textContent.includes("longest 0:0") === true`)
 }
 
 // await waits for a record of a kind.

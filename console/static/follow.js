@@ -10,7 +10,6 @@ const kinds = ["agent.signedin", "agent.signedout", "alert.acknowledged", "alert
   "rescue.calledoff", "rescue.failed", "rescue.offered", "rescue.prompted", "supervisor.failed", "supervisor.joined",
   "supervisor.left", "supervisor.mode", "surge.ended", "surge.started", "unrelayed.done"];
 
-const gather = 150; // ms: a call's records come together, and are one drawing
 let ahead = 0; // ms that this clock is ahead of the server's
 
 export function since(time) {
@@ -63,10 +62,18 @@ function merge(page) {
   }
 }
 
-// follow keeps this page up to date from the record after on. drawn() is called
-// after each drawing, event(record) for each event, lost(true or false) when the
-// connection goes or comes.
-export function follow(root, { recent = 0, drawn = () => {}, event = () => {}, lost = () => {} } = {}) {
+// say tells in #link whether what is shown is as it is.
+export function say(lost) {
+  const link = document.getElementById("link");
+  link.textContent = lost ? "connection lost: what is shown may be old" : "live";
+  link.classList.toggle("lost", lost);
+}
+
+// follow keeps this page up to date from the record that root names on, for the
+// kinds of records it names, or all. gather is for how long records are one
+// drawing, in milliseconds. drawn() is called after each drawing, event(record)
+// for each event, lost(true or false) when the connection goes or comes.
+export function follow(root, { recent = 0, gather = 150, drawn = () => {}, event = () => {}, lost = say } = {}) {
   let planned = false, again = false;
   const draw = async () => {
     const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
@@ -91,7 +98,7 @@ export function follow(root, { recent = 0, drawn = () => {}, event = () => {}, l
   };
   const source = new EventSource(`/v1/events?after=${Math.max(0, Number(root.dataset.last) - recent)}`);
   const take = (e) => { event(JSON.parse(e.data)); later(); };
-  for (const kind of kinds) source.addEventListener(kind, take);
+  for (const kind of root.dataset.kinds?.split(" ") || kinds) source.addEventListener(kind, take);
   source.addEventListener("open", () => { lost(false); later(); });
   source.addEventListener("error", () => lost(true));
   ahead = Date.now() - new Date(root.dataset.now);

@@ -29,12 +29,7 @@ function drawn() {
   ring([...document.querySelectorAll("#alerts > li")].map((e) => ({ id: e.dataset.alert, severity: e.dataset.severity, state: e.dataset.state })));
 }
 
-function linkLost(lost) {
-  $("link").textContent = lost ? "connection lost: what is shown may be old" : "live";
-  $("link").classList.toggle("lost", lost);
-}
-
-const later = follow($("live"), { recent, drawn, event: addEvent, lost: linkLost });
+const later = follow($("live"), { recent, drawn, event: addEvent });
 
 // send does what a button or a form says, and tells when it did not work.
 async function send(method, path, body) {
