@@ -304,8 +304,9 @@ type party struct {
 	done     chan error
 }
 
-// sipp starts a scenario on a port; with a destination it calls.
-func sipp(t *testing.T, scenario string, port, dest int) *party {
+// sipp starts a scenario on a port; with a destination it calls. More options
+// come after those that all have, and the last of a kind holds.
+func sipp(t *testing.T, scenario string, port, dest int, more ...string) *party {
 	t.Helper()
 	p := &party{t: t, scenario: scenario, dir: t.TempDir(), done: make(chan error, 1)}
 	args := []string{
@@ -313,6 +314,7 @@ func sipp(t *testing.T, scenario string, port, dest int) *party {
 		"-timeout", "80", "-timeout_error", "-trace_err", "-error_file", filepath.Join(p.dir, "errors"),
 		"-trace_msg", "-message_file", filepath.Join(p.dir, "messages"),
 	}
+	args = append(args, more...)
 	if dest != 0 {
 		args = append(args, fmt.Sprintf("127.0.0.1:%d", dest))
 	} else if !speaksItself(t, scenario) {
