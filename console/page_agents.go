@@ -5,6 +5,7 @@ import (
 	"math"
 	"net/http"
 	"strings"
+	"time"
 
 	"holdline/policy/pattern"
 )
@@ -32,7 +33,7 @@ type signalView struct {
 // takerPatterns is what was counted of one call taker.
 type takerPatterns struct {
 	Agent  string
-	Out    bool // some signal is over its threshold
+	Out    bool // some signal crossed its threshold lately
 	Charts []chartView
 }
 
@@ -50,6 +51,11 @@ type chartView struct {
 	Says         string
 }
 
+// lately is how long a call taker is pointed at after a chart crossed its
+// threshold. The chart itself begins anew at that moment, so that its value
+// does not tell any more.
+const lately = 7 * 24 * time.Hour
+
 // plotWidth is how wide plots are, in the units of their SVG.
 const plotWidth = 200
 
@@ -61,7 +67,7 @@ func (c *Console) getAgents(w http.ResponseWriter, r *http.Request) {
 	if st.Days < st.WarmUpDays {
 		p.Learning = fmt.Sprintf("day %d of %d", st.Days, st.WarmUpDays)
 	}
-	p.Takers = takersPatterns(st)
+	p.Takers = takersPatterns(st, p.Shell.Now)
 	c.draw(w, "agents", p)
 }
 
@@ -78,8 +84,8 @@ func signalViews(states []pattern.SignalState) []signalView {
 }
 
 // takersPatterns is what was counted of everybody. Those with a signal over
-// its threshold come first, so that nobody has to look for them.
-func takersPatterns(st pattern.State) []takerPatterns {
+// its threshold lately come first, so that nobody has to look for them.
+func takersPatterns(st pattern.State, now time.Time) []takerPatterns {
 	signals := map[string]pattern.SignalState{}
 	for _, s := range st.Signals {
 		signals[s.Signal] = s
@@ -88,7 +94,7 @@ func takersPatterns(st pattern.State) []takerPatterns {
 	for _, a := range st.Agents {
 		t := takerPatterns{Agent: a.Agent}
 		for _, s := range a.Signals {
-			v := newChartView(s, signals[s.Signal])
+			v := newChartView(s, signals[s.Signal], now)
 			t.Charts, t.Out = append(t.Charts, v), t.Out || v.Out
 		}
 		if t.Out {
@@ -100,7 +106,7 @@ func takersPatterns(st pattern.State) []takerPatterns {
 	return append(out, others...)
 }
 
-func newChartView(s pattern.ChartState, about pattern.SignalState) chartView {
+func newChartView(s pattern.ChartState, about pattern.SignalState, now time.Time) chartView {
 	v := chartView{ChartState: s, Name: plainWords(s.Signal), What: about.What, Percent: percent(s.Rate), Usual: "not known yet"}
 	if about.State != pattern.Learning {
 		v.Usual = percent(s.Peers)
@@ -111,7 +117,7 @@ func newChartView(s pattern.ChartState, about pattern.SignalState) chartView {
 		top := max(s.Threshold*1.25, s.Value)
 		v.Level, v.Limit = widthOf(s.Value, top), widthOf(s.Threshold, top)
 	}
-	v.Out = s.Threshold > 0 && s.Value >= s.Threshold && !s.Shared
+	v.Out = !s.Alarm.IsZero() && now.Sub(s.Alarm) < lately
 	v.Says = v.says(about.State)
 	return v
 }
@@ -127,7 +133,7 @@ func (v chartView) says(state string) string {
 	case v.Shared:
 		return "over the threshold, and so are the peers of these hours: look at the centre, not at a person"
 	case v.Out:
-		return fmt.Sprintf("hardly chance: %d of %d calls; listen to them before you speak to anybody", v.HitsSince, v.Of)
+		return fmt.Sprintf("crossed the threshold on %s, which is hardly chance. The counting began anew then; the pattern alert names the calls", v.Alarm.Local().Format("2006-01-02 15:04"))
 	case v.Value >= v.Threshold/2:
 		return "more than usual; may well be chance"
 	}
