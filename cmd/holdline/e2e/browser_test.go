@@ -168,13 +168,14 @@ func TestSupervisorsButtons(t *testing.T) {
 	press := func(what, state string) {
 		t.Helper()
 		s.runs(tab, fmt.Sprintf(`
-			const button = document.querySelector("[data-join=%s]");
+			const button = document.querySelector("#mine [data-join=%s]");
 			button.click();
 			while (!(%s)) await new Promise((next) => requestAnimationFrame(next));`, what, state))
 	}
 	s.runs(tab, fmt.Sprintf(`
 		window.holdline = await import("/static/join.js");
 		const element = document.createElement("div");
+		element.id = "mine"; // the live page has buttons of its own
 		document.body.append(element);
 		holdline.buttons(element, %s, { by: "chief", microphone: { noiseSuppression: false, echoCancellation: false, autoGainControl: false } });`, id))
 	press("barge", `button.getAttribute("aria-pressed") === "true"`)
