@@ -22,6 +22,9 @@ func (c *Call) onBye(l *leg, req *gosip.Request, tx *gosip.ServerTx) {
 		c.ended.By, c.ended.Reason, c.ended.Bye = "caller", "bye", req
 		c.fire(callerLeft)
 	case l == c.taker && (c.State == Bridged || c.State == Relieving):
+		if c.overtook(l, req, tx) {
+			return
+		}
 		c.headerMarks(l, req)
 		l.byeSeen = true
 		c.pending = &release{leg: l, bye: &held{req, tx}, how: "bye"}

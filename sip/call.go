@@ -82,7 +82,8 @@ type Call struct {
 	inviteTx  *gosip.ServerTx // its transaction, until answered finally
 	inviteSeq uint32
 	over      over
-	up        over            // the caller was answered
+	up        over // the caller was answered
+	byes      byes
 	legs      map[string]*leg // by our tag
 	caller    *leg
 	taker     *leg // whoever is bridged; nil when nobody is

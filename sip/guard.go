@@ -77,7 +77,7 @@ func New(o Options) (*Guard, error) {
 	if err := g.Reload(o.Settings); err != nil {
 		return nil, err
 	}
-	e, err := edge.New(edge.Options{Trusted: g.trusted, Log: o.Log, Request: g.dispatch, Stray: g.stray, Seen: g.seen(), Gone: g.lostConnection})
+	e, err := edge.New(edge.Options{Trusted: g.trusted, Log: o.Log, Request: g.dispatch, Stray: g.stray, Seen: g.seen(), Gone: g.lostConnection, Bye: g.byeCame})
 	if err != nil {
 		return nil, err
 	}

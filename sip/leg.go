@@ -73,6 +73,7 @@ type leg struct {
 	sent       *edge.Sent     // the INVITE under way
 	ack        *gosip.Request // of its 2xx, to be sent again
 	byeSeen    bool           // its BYE is in the journal
+	waited     bool           // its BYE was put off for the caller's
 	failed     string         // whom its last transfer went to, when nobody there took the call
 	wentTo     string         // whom its transfer went to, when somebody did
 	alive      bool           // any response came

@@ -36,6 +36,10 @@ type Options struct {
 	Request func(*gosip.Request, *gosip.ServerTx)
 	// Stray is called with responses that match no client transaction.
 	Stray func(*gosip.Response)
+	// Bye is told of every BYE in the order in which they came: their handlers
+	// run in goroutines of their own and may overtake each other. It must not
+	// wait. May be nil.
+	Bye func(*gosip.Request)
 	// Gone is told that a TCP connection with addr (host:port) has ended, and
 	// why: io.EOF when the peer closed it. It must not wait. May be nil.
 	Gone func(addr string, why error)
@@ -210,6 +214,10 @@ func (e *Edge) noteParsed(msg gosip.Message) {
 	if a := e.current; a != nil {
 		a.parsed = true
 		msg.AppendHeader(&arrivalHeader{Header: gosip.NewHeader(arrivalName, ""), arrival: a})
+	}
+	if req, ok := msg.(*gosip.Request); ok && req.Method == gosip.BYE && e.opts.Bye != nil {
+		defer e.recovered("bye")
+		e.opts.Bye(req)
 	}
 }
 
