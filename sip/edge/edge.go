@@ -105,11 +105,13 @@ type Edge struct {
 	acks     *acks
 	answers  *answers
 
-	// parse is held from the moment a message is handed to the parser until
+	// parse is held from the moment a datagram is handed to the parser until
 	// it is parsed, so that current is known to be its bytes. Parsing is
 	// quick and does not block.
 	parse   sync.Mutex
 	current *Arrival
+	// streamed has what is being parsed of connections, by the peer's address.
+	streamed sync.Map
 
 	mu        sync.Mutex
 	listeners []listener
@@ -211,7 +213,7 @@ func (e *Edge) noteParsed(msg gosip.Message) {
 	if from := msg.From(); from != nil && !from.Params.Has("tag") {
 		from.Params.Add("tag", "")
 	}
-	if a := e.current; a != nil {
+	if a := e.parsing(msg); a != nil {
 		a.parsed = true
 		msg.AppendHeader(&arrivalHeader{Header: gosip.NewHeader(arrivalName, ""), arrival: a})
 	}
@@ -221,17 +223,32 @@ func (e *Edge) noteParsed(msg gosip.Message) {
 	}
 }
 
-// begin announces that a's bytes are about to be parsed; settle must follow.
+// parsing returns the arrival that msg was parsed from, or nil.
+func (e *Edge) parsing(msg gosip.Message) *Arrival {
+	if msg.Transport() != "TCP" {
+		return e.current
+	}
+	a, _ := e.streamed.Load(msg.Source())
+	arrival, _ := a.(*Arrival)
+	return arrival
+}
+
+// begin announces that a datagram is about to be parsed; settle must follow.
 func (e *Edge) begin(a *Arrival) {
 	e.parse.Lock()
 	e.current = a
 }
 
-// settle is called when the parser is done with a; what it could not make a
-// message of is answered as far as that is possible.
+// settle is called when the parser is done with a datagram.
 func (e *Edge) settle(a *Arrival, reply func([]byte)) {
 	e.current = nil
 	e.parse.Unlock()
+	e.refuse(a, reply)
+}
+
+// refuse answers what the parser could not make a message of, as far as that
+// is possible.
+func (e *Edge) refuse(a *Arrival, reply func([]byte)) {
 	if !a.parsed {
 		e.log.Debug("message not parsed", zap.String("source", a.Source), zap.Int("bytes", len(a.Raw)))
 		code, reason := 400, "Bad Request"

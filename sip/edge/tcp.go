@@ -82,8 +82,8 @@ type tcpConn struct {
 	net.Conn
 	edge          *Edge
 	r             *bufio.Reader
-	rest          []byte                  // of a message that did not fit the reader's buffer
-	pending       atomic.Pointer[Arrival] // handed to the parser, not settled yet
+	rest          []byte   // of a message that did not fit the reader's buffer
+	pending       *Arrival // handed to the parser, the reader's alone
 	out           chan []byte
 	started       sync.Once
 	reading       chan struct{} // closed when sipgo's reader runs, and so its pool knows us
@@ -122,20 +122,21 @@ func (c *tcpConn) Read(b []byte) (int, error) {
 			continue
 		}
 		a := &Arrival{Raw: raw, At: at, Transport: "TCP", Source: c.source, Local: c.local}
-		c.edge.begin(a)
-		c.pending.Store(a)
+		c.pending = a
+		c.edge.streamed.Store(c.source, a)
 		n := copy(b, whole)
 		c.rest = whole[n:]
 		return n, nil
 	}
 }
 
-// settle ends the parsing of the message that was handed over. It is called by
-// the next Read, and by Close, because a reader that gives the connection up
-// does not read again, and nobody else may wait for it.
+// settle ends the parsing of the message that was handed over. The next Read
+// calls it, so that it runs where the parser did.
 func (c *tcpConn) settle() {
-	if a := c.pending.Swap(nil); a != nil {
-		c.edge.settle(a, c.enqueue)
+	if a := c.pending; a != nil {
+		c.pending = nil
+		c.edge.streamed.CompareAndDelete(c.source, a)
+		c.edge.refuse(a, c.enqueue)
 	}
 }
 
@@ -256,12 +257,11 @@ func (c *tcpConn) write() {
 	}
 }
 
-// Close is the library's end of the connection: its reader has left, perhaps
-// without another Read, and what it was parsing is settled.
+// Close is the library's end of the connection. Its reader calls it when it
+// leaves, perhaps without another Read, but others do too.
 func (c *tcpConn) Close() error {
-	err := c.end()
-	c.settle()
-	return err
+	defer c.edge.streamed.Delete(c.source)
+	return c.end()
 }
 
 // end ends the connection; a second end does nothing.
