@@ -61,8 +61,10 @@ func (c *Console) getEvidence(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusInternalServerError, err.Error(), "GET /readyz may say why")
 		return
 	}
-	c.commit(r.Context(), recorder.Entry{Time: time.Now(), Call: m.Call, Kind: "evidence.exported",
-		Data: exportedData{By: by, From: r.RemoteAddr, Files: m.Files}})
+	c.commit(r.Context(), recorder.Entry{
+		Time: time.Now(), Call: m.Call, Kind: "evidence.exported",
+		Data: exportedData{By: by, From: r.RemoteAddr, Files: m.Files},
+	})
 	w.Header().Set("Content-Type", "application/zip")
 	w.Header().Set("Content-Disposition", `attachment; filename="evidence-`+plainName(m.Call)+`.zip"`)
 	http.ServeContent(&patient{ResponseWriter: w, rc: http.NewResponseController(w)}, r, "", time.Now(), f)

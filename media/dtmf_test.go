@@ -19,8 +19,10 @@ func (p *phone) dial(key byte, lose func(i int) bool) (packets int) {
 		if i >= 4 {
 			end |= 0x80
 		}
-		pkt := &rtp.Packet{Header: rtp.Header{Version: 2, Marker: marker, PayloadType: 101, SequenceNumber: p.seq, Timestamp: ts, SSRC: p.ssrc},
-			Payload: []byte{code, end, 0, byte(min(i+1, 5)) * 20}}
+		pkt := &rtp.Packet{
+			Header:  rtp.Header{Version: 2, Marker: marker, PayloadType: 101, SequenceNumber: p.seq, Timestamp: ts, SSRC: p.ssrc},
+			Payload: []byte{code, end, 0, byte(min(i+1, 5)) * 20},
+		}
 		p.seq++
 		p.ts += 160
 		if lose == nil || !lose(i) {

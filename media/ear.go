@@ -2,6 +2,7 @@ package media
 
 import (
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -166,7 +167,7 @@ func (e *ear) packetTime() time.Duration {
 func (e *ear) following(rate uint32, now time.Duration) uint32 {
 	passed := now - e.tsAt
 	if beat := e.packetTime(); beat > 0 {
-		passed = max(1, (passed+beat/2)/beat) * beat
+		passed = max(1, (passed+beat/2)/beat) * beat //nolint:durationcheck // a number of packets times one
 	}
 	return e.ts + max(1, uint32(uint64(passed)/1000*uint64(rate)/1e6))
 }
@@ -213,10 +214,8 @@ func (e *ear) withhold(h *header) {
 	if !e.mapped || h.ssrc != e.from {
 		return // the switch that comes closes the gap
 	}
-	for _, s := range e.held[:e.holding] {
-		if s == h.seq {
-			return // a duplicate
-		}
+	if slices.Contains(e.held[:e.holding], h.seq) {
+		return // a duplicate
 	}
 	if e.holding == 0 || int16(h.seq-e.heldTop) > 0 {
 		e.heldTop = h.seq

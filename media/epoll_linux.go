@@ -292,14 +292,14 @@ func (p *epollPoller) Wait(ready []int, deadline time.Time) (int, error) {
 
 // wait looks first without blocking: while packets flow that is cheaper than
 // telling the scheduler about a system call that may block.
-func (p *epollPoller) wait(max int) (int, error) {
+func (p *epollPoller) wait(most int) (int, error) {
 	n, _, errno := syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.epfd),
-		uintptr(unsafe.Pointer(unsafe.SliceData(p.events))), uintptr(max), 0, 0, 0)
+		uintptr(unsafe.Pointer(unsafe.SliceData(p.events))), uintptr(most), 0, 0, 0)
 	if errno == 0 && n > 0 {
 		return int(n), nil
 	}
 	for {
-		n, err := unix.EpollWait(p.epfd, p.events[:max], -1)
+		n, err := unix.EpollWait(p.epfd, p.events[:most], -1)
 		if !errors.Is(err, unix.EINTR) {
 			return n, err
 		}

@@ -24,7 +24,7 @@ func TestSupervisorsAtRandom(t *testing.T) {
 			two, twoID := st.supervisor("192.0.2.11:6000", 1523, laws[random.IntN(2)])
 			st.all = append(st.all, other)
 			for _, s := range st.all {
-				s.ptime = []time.Duration{10, 20, 30, 40}[random.IntN(4)] * time.Millisecond
+				s.ptime = time.Duration(10+10*random.IntN(4)) * time.Millisecond
 			}
 			legs := map[LegID]*singer{st.bridged: st.taker, otherID: other, oneID: one, twoID: two}
 			st.s.Record(1)

@@ -70,7 +70,7 @@ func sing(t *testing.T, d time.Duration, all ...*singer) (sent map[*singer][][]b
 			s.ts += uint32(idle)
 			s.sung += idle
 		}
-		s.until = time.Now().Add(d / step * step)
+		s.until = time.Now().Add(d.Truncate(step))
 		for k := 0; time.Duration(k+1)*step <= d; k++ {
 			p := &rtp.Packet{Header: rtp.Header{Version: 2, PayloadType: s.pt, SequenceNumber: s.seq, Timestamp: s.ts, SSRC: s.ssrc}, Payload: s.note()}
 			s.seq++

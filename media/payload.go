@@ -29,7 +29,6 @@ type ptSet [2]uint64
 
 func (s *ptSet) add(pt uint8)      { s[pt>>6&1] |= 1 << (pt & 63) }
 func (s *ptSet) has(pt uint8) bool { return s[pt>>6&1]&(1<<(pt&63)) != 0 }
-func (s *ptSet) empty() bool       { return s[0]|s[1] == 0 }
 
 // normal brings a codec into the form in which codecs are compared.
 func normal(c Codec) Codec {

@@ -233,8 +233,13 @@ func TestDigest(t *testing.T) {
 		t.Errorf("comments and layout change the digest: %s", got)
 	}
 	for _, change := range [][2]string{
-		{"talk > 20", "talk > 21"}, {"allow", "review"}, {"name: a", "name: b"}, {"why: x", "why: y"},
-		{"http: proves", "http: softens"}, {"Chicago", "New_York"}, {"rules:\n", "rules:\n  - {name: c, when: surge, verdict: allow, why: x}\n"},
+		{"talk > 20", "talk > 21"},
+		{"allow", "review"},
+		{"name: a", "name: b"},
+		{"why: x", "why: y"},
+		{"http: proves", "http: softens"},
+		{"Chicago", "New_York"},
+		{"rules:\n", "rules:\n  - {name: c, when: surge, verdict: allow, why: x}\n"},
 	} {
 		if got := parse(t, strings.Replace(base, change[0], change[1], 1)).Digest(); got == d {
 			t.Errorf("%s instead of %s has the same digest", change[1], change[0])

@@ -151,15 +151,14 @@ func Unlock(in io.Reader, with []age.Identity) ([]byte, error) {
 	if len(with) == 0 {
 		return nil, ErrLocked
 	}
-	clear, err := age.Decrypt(in, with...)
-	var no *age.NoIdentityMatchError
-	if errors.As(err, &no) {
+	opened, err := age.Decrypt(in, with...)
+	if _, no := errors.AsType[*age.NoIdentityMatchError](err); no {
 		return nil, ErrLocked
 	}
 	if err != nil {
 		return nil, fmt.Errorf("decrypting a recording: %w", err)
 	}
-	data, err := io.ReadAll(io.LimitReader(clear, maxUnlocked))
+	data, err := io.ReadAll(io.LimitReader(opened, maxUnlocked))
 	if err != nil {
 		return nil, fmt.Errorf("decrypting a recording: %w", err)
 	}

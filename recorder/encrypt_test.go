@@ -49,9 +49,9 @@ func TestRecordingsAreEncrypted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	clear, err := io.ReadAll(p)
-	if err != nil || !bytes.HasPrefix(clear, []byte("RIFF")) || len(clear) < headerSize+320 {
-		t.Errorf("decrypted: %d bytes, %v", len(clear), err)
+	opened, err := io.ReadAll(p)
+	if err != nil || !bytes.HasPrefix(opened, []byte("RIFF")) || len(opened) < headerSize+320 {
+		t.Errorf("decrypted: %d bytes, %v", len(opened), err)
 	}
 	other, err := age.GenerateX25519Identity()
 	if err != nil {

@@ -76,8 +76,10 @@ func (c *Call) assist(q AssistRequest) (AssistView, error) {
 	}
 	if c.asked == nil || c.asked.by != c.taker {
 		c.asked = &asking{by: c.taker, alert: newToken()}
-		c.record("alert.raised", alertData{ID: c.asked.alert, Cause: "assist", Position: c.taker.Target, Agent: c.taker.Agent,
-			Why: assistWhy(q), Intake: c.fieldsMarked()})
+		c.record("alert.raised", alertData{
+			ID: c.asked.alert, Cause: "assist", Position: c.taker.Target, Agent: c.taker.Agent,
+			Why: assistWhy(q), Intake: c.fieldsMarked(),
+		})
 	}
 	out := AssistView{Alert: c.asked.alert, Kind: q.Kind, Called: []string{}}
 	c.asked.request = q

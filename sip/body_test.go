@@ -21,8 +21,11 @@ func TestOnlyTheSDPOfANestedBodyIsReplaced(t *testing.T) {
 
 func TestBodiesWithoutSDPPass(t *testing.T) {
 	for _, c := range [][2]string{
-		{"text/plain", "v=0"}, {"multipart/mixed", "--a\r\n\r\nx\r\n--a--"},
-		{"multipart/mixed;boundary=a", "--a"}, {"multipart/mixed;boundary=a", "--a\r\nContent-Type: application/sdp"}, {"", ""},
+		{"text/plain", "v=0"},
+		{"multipart/mixed", "--a\r\n\r\nx\r\n--a--"},
+		{"multipart/mixed;boundary=a", "--a"},
+		{"multipart/mixed;boundary=a", "--a\r\nContent-Type: application/sdp"},
+		{"", ""},
 	} {
 		if got := string(withSDP(c[0], []byte(c[1]), []byte("NEW"))); got != c[1] {
 			t.Errorf("%s %q became %q", c[0], c[1], got)

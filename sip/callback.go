@@ -83,8 +83,10 @@ func (g *Guard) CallBack(r CallbackRequest) (string, error) {
 // from which those of the call takers are made.
 func (g *Guard) newCallback(r CallbackRequest) (*Call, error) {
 	id, number := newToken()+"@"+g.domain(), "sip:"+r.Number+"@"+g.domain()
-	d := Dialog{CallID: id, LocalTag: newToken(), Local: `"CALLBACK ` + quotable(r.Number) + `" <` + number + ">", Remote: "<" + r.From + ">",
-		Target: r.To, Network: "udp", Next: "127.0.0.1:5060", Socket: "127.0.0.1:5060"}
+	d := Dialog{
+		CallID: id, LocalTag: newToken(), Local: `"CALLBACK ` + quotable(r.Number) + `" <` + number + ">", Remote: "<" + r.From + ">",
+		Target: r.To, Network: "udp", Next: "127.0.0.1:5060", Socket: "127.0.0.1:5060",
+	}
 	req, err := d.request("INVITE", 1)
 	if err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -145,7 +146,7 @@ func TestCallbackIsRefused(t *testing.T) {
 			t.Error("a callback to nonsense")
 		}
 		w.guard.Drain()
-		if _, err := w.guard.CallBack(CallbackRequest{To: "sip:a@b", From: "sip:a@b"}); err != ErrDraining {
+		if _, err := w.guard.CallBack(CallbackRequest{To: "sip:a@b", From: "sip:a@b"}); !errors.Is(err, ErrDraining) {
 			t.Errorf("while draining: %v", err)
 		}
 		if n := w.guard.Stats().Offered[policy.Admin]; n != 0 {

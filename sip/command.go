@@ -156,8 +156,10 @@ func (c *Call) view() CallView {
 		if l.Join.Over {
 			continue // a phone that was given up, and has not said so yet
 		}
-		v.Legs = append(v.Legs, LegView{Role: string(l.Role), Target: l.Target, State: string(l.State), Since: l.Since,
-			Join: l.Join.ID, By: l.Join.By})
+		v.Legs = append(v.Legs, LegView{
+			Role: string(l.Role), Target: l.Target, State: string(l.State), Since: l.Since,
+			Join: l.Join.ID, By: l.Join.By,
+		})
 	}
 	slices.SortFunc(v.Legs, func(a, b LegView) int {
 		if n := strings.Compare(a.Role, b.Role); n != 0 {

@@ -151,7 +151,8 @@ func TestTakersWhoLeave(t *testing.T) {
 		"10 the session timer runs out": {"session timer expired", Technical, func(w *world, _ *phone.Call) {
 			pos := w.rings("pos-1")
 			w.must(pos.Reply(phone.Reply{Code: 200, Body: sdp("pos-1"), Headers: [][2]string{
-				{"Session-Expires", "1800;refresher=uas"}, {"Require", "timer"}}}))
+				{"Session-Expires", "1800;refresher=uas"}, {"Require", "timer"},
+			}}))
 			w.must(pos.WaitAck(w.ctx))
 			w.phone("pos-1").SetDeaf(true)
 			w.pass((1800 - 32 + 1) * time.Second) // RFC 4028 section 10
@@ -376,7 +377,8 @@ func TestForgedAndMalformedRequests(t *testing.T) {
 			w.must(w.phone(from).SendRaw(guardAddr, []byte(strings.Join([]string{
 				"BYE sip:" + guardAddr + " SIP/2.0", "Via: SIP/2.0/UDP " + hosts[from] + ";branch=z9hG4bK" + newToken(), "Max-Forwards: 70",
 				"From: <sip:x@x.example>;tag=" + fromTag, "To: <urn:service:sos>;tag=" + toTag, "Call-ID: " + call, "CSeq: " + seq,
-				"Content-Length: 0", "", ""}, "\r\n"))))
+				"Content-Length: 0", "", "",
+			}, "\r\n"))))
 			w.settle()
 		}
 		ours, theirs := tag(get(answer, "to")), tag(get(answer, "from"))

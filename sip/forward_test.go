@@ -98,7 +98,8 @@ func TestSpiralPassesThrough(t *testing.T) {
 		w.must(w.phone("fallback2").SendRaw(guardAddr, []byte(strings.Join([]string{
 			"BYE sip:" + guardAddr + " SIP/2.0", "Via: SIP/2.0/UDP " + hosts["fallback2"] + ";branch=z9hG4bKbye",
 			"Route: <sip:" + guardAddr + ";lr>, <sip:" + hosts["fallback"] + ";lr>",
-			"From: " + get(ok, "to"), "To: " + get(ok, "from"), "Call-ID: " + caller.ID(), "CSeq: 1 BYE", "Max-Forwards: 70", "Content-Length: 0", "", ""}, "\r\n"))))
+			"From: " + get(ok, "to"), "To: " + get(ok, "from"), "Call-ID: " + caller.ID(), "CSeq: 1 BYE", "Max-Forwards: 70", "Content-Length: 0", "", "",
+		}, "\r\n"))))
 		bye := seen(w, "fallback", "BYE")
 		if route := get(bye, "route"); route != "<sip:"+hosts["fallback"]+";lr>" {
 			t.Errorf("the call server got the BYE with Route %q", route)

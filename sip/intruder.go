@@ -136,9 +136,11 @@ func (c *Call) forgery(req *gosip.Request, tx *gosip.ServerTx) {
 		return
 	}
 	c.forgedAlert = true
-	d := alertData{ID: newToken(), Cause: "forged-request", Class: Operator, Intake: c.fieldsMarked(),
+	d := alertData{
+		ID: newToken(), Cause: "forged-request", Class: Operator, Intake: c.fieldsMarked(),
 		Why:      string(req.Method) + " in the caller's name was refused: it came from a call taker's address",
-		Evidence: []string{"from " + req.Source() + "; the caller's messages come from " + c.caller.Peer}}
+		Evidence: []string{"from " + req.Source() + "; the caller's messages come from " + c.caller.Peer},
+	}
 	if c.taker != nil {
 		d.Position, d.Agent = c.taker.Target, c.taker.Agent
 	}

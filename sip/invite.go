@@ -117,6 +117,7 @@ func (g *Guard) newCall(req *gosip.Request, tx *gosip.ServerTx, route Route) *Ca
 		g.stats.emergency.Add(1)
 	case policy.Admin:
 		g.stats.admin.Add(1)
+	case policy.Test:
 	}
 	return c
 }
@@ -286,9 +287,7 @@ func (g *Guard) oldAcks(c *Call, req *gosip.Request, tx *gosip.ServerTx) {
 	if strings.HasPrefix(branch, gosip.RFC3261BranchMagicCookie) {
 		return
 	}
-	g.wg.Add(1)
-	go func() {
-		defer g.wg.Done()
+	g.wg.Go(func() {
 		for {
 			select {
 			case ack := <-tx.Acks():
@@ -297,7 +296,7 @@ func (g *Guard) oldAcks(c *Call, req *gosip.Request, tx *gosip.ServerTx) {
 				return
 			}
 		}
-	}()
+	})
 }
 
 // fromPosition tells whether a request was made by a configured position,

@@ -101,8 +101,10 @@ const (
 func (s *sight) lapses() (out []lapse) {
 	caller, taker := together(s.caller), together(s.taker)
 	if !s.gone.IsZero() && !taker.LastRecv.After(s.gone) {
-		out = append(out, lapse{how: policy.ReleaseVanished, since: s.gone, why: "nobody is at the taker's address any more",
-			class: Technical, evidence: list1(s.goneWhy)})
+		out = append(out, lapse{
+			how: policy.ReleaseVanished, since: s.gone, why: "nobody is at the taker's address any more",
+			class: Technical, evidence: list1(s.goneWhy),
+		})
 	}
 	if !s.held.IsZero() {
 		return append(out, s.onHold())
@@ -115,17 +117,21 @@ func (s *sight) lapses() (out []lapse) {
 		return out
 	}
 	if !s.foreign.IsZero() && !taker.LastSpeech.After(s.foreign) {
-		out = append(out, lapse{how: policy.ReleaseForeignMedia, since: s.foreign, class: Operator,
+		out = append(out, lapse{
+			how: policy.ReleaseForeignMedia, since: s.foreign, class: Operator,
 			why:      "the taker moved its media to an address nobody knows, and has not spoken from there",
-			evidence: []string{"re-INVITE to " + s.foreignTo}})
+			evidence: []string{"re-INVITE to " + s.foreignTo},
+		})
 	}
 	return append(out, s.silence(taker)...)
 }
 
 // onHold is a caller who waits on hold.
 func (s *sight) onHold() lapse {
-	l := lapse{how: policy.ReleaseHeld, since: s.held, class: Operator, why: "the taker put the caller on hold",
-		evidence: []string{"session description of the taker that does not let the caller be heard"}}
+	l := lapse{
+		how: policy.ReleaseHeld, since: s.held, class: Operator, why: "the taker put the caller on hold",
+		evidence: []string{"session description of the taker that does not let the caller be heard"},
+	}
 	if s.otherCall {
 		l.how, l.why = policy.ReleaseParked, "the taker put the caller on hold and has another call"
 	}
@@ -161,8 +167,10 @@ func (s *sight) silence(taker media.StreamStats) []lapse {
 	if !there || taker.Activity == media.NoActivity && !s.mute {
 		return nil
 	}
-	l := lapse{how: policy.ReleaseDeadAir, since: later(s.taken, taker.LastSpeech), class: Unclear,
-		why: "the taker has not said anything", evidence: []string{"media flows and carries no speech, told by " + string(taker.Activity)}}
+	l := lapse{
+		how: policy.ReleaseDeadAir, since: later(s.taken, taker.LastSpeech), class: Unclear,
+		why: "the taker has not said anything", evidence: []string{"media flows and carries no speech, told by " + string(taker.Activity)},
+	}
 	if s.mute {
 		l.evidence = []string{"session description of the taker that says it sends nothing"}
 	}

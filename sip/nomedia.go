@@ -11,6 +11,7 @@ var _ media.Session = noMedia{}
 func (noMedia) AddLeg(kinds []media.Kind, _ bool) (media.LegID, []media.Ports, error) {
 	return 0, make([]media.Ports, len(kinds)), nil
 }
+
 func (noMedia) AddStreams(_ media.LegID, kinds []media.Kind) ([]media.Ports, error) {
 	return make([]media.Ports, len(kinds)), nil
 }

@@ -16,8 +16,11 @@ func (g *Guard) onOptions(req *gosip.Request, tx *gosip.ServerTx) {
 	}
 	res := respond(req, 200, reasons[200], newToken())
 	for _, h := range [][2]string{
-		{"Allow", allow}, {"Accept", "application/sdp, multipart/mixed"},
-		{"Accept-Encoding", "identity"}, {"Accept-Language", "en"}, {"Supported", "replaces, timer, 100rel"},
+		{"Allow", allow},
+		{"Accept", "application/sdp, multipart/mixed"},
+		{"Accept-Encoding", "identity"},
+		{"Accept-Language", "en"},
+		{"Supported", "replaces, timer, 100rel"},
 		{"Date", time.Now().UTC().Format("Mon, 02 Jan 2006 15:04:05 GMT")},
 	} {
 		res.AppendHeader(gosip.NewHeader(h[0], h[1]))

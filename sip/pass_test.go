@@ -47,8 +47,10 @@ func TestRegistrationAndTheCallThatFollows(t *testing.T) {
 			t.Errorf("the registrar got\n%s", registered)
 		}
 
-		call, err := p.Call(w.ctx, phone.Invite{Dest: guardAddr, RequestURI: uriFor("pos-1") + ";x=y", To: "<sip:911@pbx.example>",
-			Headers: [][2]string{{"Route", get(registered, "path")}}, Body: sdp("caller"), ContentType: "application/sdp"})
+		call, err := p.Call(w.ctx, phone.Invite{
+			Dest: guardAddr, RequestURI: uriFor("pos-1") + ";x=y", To: "<sip:911@pbx.example>",
+			Headers: [][2]string{{"Route", get(registered, "path")}}, Body: sdp("caller"), ContentType: "application/sdp",
+		})
 		w.must(err)
 		pos := w.answers("pos-1")
 		if got := pos.Invite.Recipient.String(); got != uriFor("pos-1")+";x=y" {

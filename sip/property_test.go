@@ -392,14 +392,14 @@ func (a *act) worldDoes(what string) {
 	case "nothing":
 		return
 	}
-	for _, v := range w.guard.List() {
+	if calls := w.guard.List(); len(calls) > 0 {
+		v := calls[0]
 		marks := map[policy.Field]string{policy.Location: "12 Main St"}
 		if what == "mark incident" {
 			a.completes(v.ID)
 			marks = map[policy.Field]string{policy.Incident: "2026-1"}
 		}
 		_, _ = w.guard.MarkIntake(w.ctx, v.ID, marks, "tester") // the call may have ended meanwhile
-		return
 	}
 }
 
@@ -484,6 +484,7 @@ func (a *act) served(v CallView) string {
 		ok = connected && has("confirmed") && a.atTheDesk(v)
 	case Releasing:
 		ok = connected
+	case Ended: // a call that is listed is not over
 	case Waiting:
 		ok = v.Answered.IsZero() || hears == "prompt" || connected && has("early", "calling")
 	}

@@ -124,7 +124,7 @@ func (q *queue) freed(key string) {
 // namespace (RFC 7135 section 2); what is not understood ranks lowest.
 func rank(resourcePriority string) int {
 	best := 0
-	for _, v := range strings.Split(resourcePriority, ",") {
+	for v := range strings.SplitSeq(resourcePriority, ",") {
 		ns, r, _ := strings.Cut(strings.ToLower(strings.TrimSpace(v)), ".")
 		if n, err := strconv.Atoi(r); err == nil && ns == "esnet" {
 			best = max(best, n+1)

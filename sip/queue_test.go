@@ -11,7 +11,7 @@ func TestQueueOrder(t *testing.T) {
 	late, early, urgent := &Call{}, &Call{}, &Call{}
 	for i, c := range []*Call{late, early, urgent} {
 		c.g, c.inbox.owned = &Guard{}, true // nobody works it off
-		q.enter(c, []int{0, 0, rank("esnet.3, q735.0")}[i], at.Add([]time.Duration{2, 1, 3}[i]*time.Second))
+		q.enter(c, []int{0, 0, rank("esnet.3, q735.0")}[i], at.Add(time.Duration([]int{2, 1, 3}[i])*time.Second))
 	}
 	for i, c := range []*Call{urgent, early, late} {
 		if got := q.place(c); got != i+1 {

@@ -2,6 +2,7 @@ package sip
 
 import (
 	"encoding/base64"
+	"maps"
 	"time"
 	"unicode/utf8"
 
@@ -220,8 +221,10 @@ type endData struct {
 }
 
 func (c *Call) recordOffer(l *leg) {
-	d := offerData{Leg: l.Dialog.LocalTag, Position: l.Target, URI: l.URI, Agent: l.Agent, Kind: c.Kind,
-		EmergencyID: c.EmergencyID, IncidentID: c.IncidentID}
+	d := offerData{
+		Leg: l.Dialog.LocalTag, Position: l.Target, URI: l.URI, Agent: l.Agent, Kind: c.Kind,
+		EmergencyID: c.EmergencyID, IncidentID: c.IncidentID,
+	}
 	if l.Rescue {
 		d.Tier, d.Round, d.Queue = c.Place.Tier+1, c.Place.Round+1, c.g.queue.place(c)
 		d.WaitingMS = time.Since(c.WaitingFrom).Milliseconds()
@@ -234,8 +237,10 @@ func (c *Call) recordOffer(l *leg) {
 }
 
 func (c *Call) recordAnswer(l *leg, res *gosip.Response) {
-	d := answerData{Leg: l.Dialog.LocalTag, Position: l.Target, URI: l.URI, Agent: l.Agent, Seated: l.Seated,
-		WaitingMS: time.Since(c.Started).Milliseconds(), Rescues: c.Rescues}
+	d := answerData{
+		Leg: l.Dialog.LocalTag, Position: l.Target, URI: l.URI, Agent: l.Agent, Seated: l.Seated,
+		WaitingMS: time.Since(c.Started).Milliseconds(), Rescues: c.Rescues,
+	}
 	if res != nil {
 		d.Answer = wireOf(res)
 	}
@@ -274,9 +279,7 @@ func (c *Call) releaseFacts(r *release, now time.Time) releaseData {
 // intake is a copy of what is marked: records are marshalled later.
 func (c *Call) intake() policy.Intake {
 	out := make(policy.Intake, len(c.Intake))
-	for f, m := range c.Intake {
-		out[f] = m
-	}
+	maps.Copy(out, c.Intake)
 	return out
 }
 
@@ -313,9 +316,11 @@ func (c *Call) closeRecording(rec uint32) {
 
 // recordUnoffered tells of a call that came while no position was free.
 func (c *Call) recordUnoffered() {
-	c.record("call.offered", offerData{Kind: c.Kind, EmergencyID: c.EmergencyID, IncidentID: c.IncidentID, From: c.From,
+	c.record("call.offered", offerData{
+		Kind: c.Kind, EmergencyID: c.EmergencyID, IncidentID: c.IncidentID, From: c.From,
 		To: c.To, RequestURI: c.RequestURI, Route: c.Route.Match, Priority: c.Priority, Source: c.caller.Peer,
-		Asserted: c.Asserted, Redials: c.Redials, Avoid: c.Avoid, Note: c.Note})
+		Asserted: c.Asserted, Redials: c.Redials, Avoid: c.Avoid, Note: c.Note,
+	})
 	c.record("call.failed", failData{Class: Technical, Reason: "no position of the route is free"})
 }
 

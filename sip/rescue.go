@@ -50,8 +50,10 @@ func (c *Call) queueUp() {
 	if c.WaitingFrom.IsZero() {
 		c.WaitingFrom = time.Now()
 		c.alertID = newToken()
-		c.record("alert.raised", alertData{ID: c.alertID, Cause: "unanswered", Targets: c.Route.To,
-			Why: "no position of the route took the call; the caller waits in the fallback queue"})
+		c.record("alert.raised", alertData{
+			ID: c.alertID, Cause: "unanswered", Targets: c.Route.To,
+			Why: "no position of the route took the call; the caller waits in the fallback queue",
+		})
 	}
 	if !c.answered() {
 		c.media.Silence()
@@ -98,10 +100,9 @@ func (c *Call) explain(req *gosip.Request, l *leg) {
 	for _, h := range base.own {
 		req.AppendHeader(gosip.NewHeader("History-Info", h))
 	}
-	last := base.index
 	for i, h := range c.History {
-		last = fmt.Sprintf("%s.%d", base.index, i+1)
-		req.AppendHeader(gosip.NewHeader("History-Info", h+";index="+last+";mp="+base.index))
+		index := fmt.Sprintf("%s.%d", base.index, i+1)
+		req.AppendHeader(gosip.NewHeader("History-Info", h+";index="+index+";mp="+base.index))
 	}
 	req.AppendHeader(gosip.NewHeader("History-Info",
 		fmt.Sprintf("<%s>;index=%s.%d;mp=%s", l.URI, base.index, len(c.History)+1, base.index)))

@@ -19,7 +19,8 @@ func (w *world) timed(refresher string, allow string) (caller, pos *phone.Call) 
 	})
 	pos = w.rings("pos-1")
 	w.must(pos.Reply(phone.Reply{Code: 200, Body: sdp("pos-1"), Headers: [][2]string{
-		{"Session-Expires", "1800;refresher=" + refresher}, {"Require", "timer"}, {"Allow", allow}}}))
+		{"Session-Expires", "1800;refresher=" + refresher}, {"Require", "timer"}, {"Allow", allow},
+	}}))
 	w.must(pos.WaitAck(w.ctx))
 	w.settle()
 	return caller, pos
@@ -117,8 +118,8 @@ func TestTargetThatWantsALongerInterval(t *testing.T) {
 		})
 		w.must(w.rings("pos-1").Reject(422, [2]string{"Min-SE", "600"}))
 		again := w.rings("pos-1")
-		if se, min := headerOf(again.Invite, "session-expires"), headerOf(again.Invite, "min-se"); se != "600" || min != "600" {
-			t.Errorf("Session-Expires %q, Min-SE %q", se, min)
+		if se, least := headerOf(again.Invite, "session-expires"), headerOf(again.Invite, "min-se"); se != "600" || least != "600" {
+			t.Errorf("Session-Expires %q, Min-SE %q", se, least)
 		}
 		w.must(again.Answer(sdp("pos-1")))
 		w.hears(caller, "leg 1")

@@ -36,8 +36,10 @@ func (c *Call) closeSignalling() {
 		c.g.opts.Wire.Over(id, func(s capture.Sum) {
 			if s.Messages > 0 || s.Lost {
 				now := time.Now()
-				c.g.opts.Journal.Append(recorder.Entry{Time: now, Call: c.ID, Kind: "signalling.closed",
-					Data: signallingData{Sum: s, From: c.Started, To: now}})
+				c.g.opts.Journal.Append(recorder.Entry{
+					Time: now, Call: c.ID, Kind: "signalling.closed",
+					Data: signallingData{Sum: s, From: c.Started, To: now},
+				})
 			}
 		})
 	}

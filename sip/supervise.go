@@ -105,6 +105,7 @@ func (m Mode) role() Role {
 		return RoleWhisperer
 	case ModeBarge:
 		return RoleBarger
+	case ModeTaker:
 	}
 	return RoleTaker
 }
@@ -116,6 +117,7 @@ func (m Mode) media() media.Mode {
 		return media.Whisper
 	case ModeBarge:
 		return media.Barge
+	case ModeListen, ModeTaker:
 	}
 	return media.Listen
 }
@@ -216,8 +218,10 @@ func (c *Call) joinOf(id string) *leg {
 }
 
 func (c *Call) joinView(l *leg) JoinView {
-	v := JoinView{ID: l.Join.ID, Call: c.ID, Mode: l.Join.Mode, Target: l.Target, By: l.Join.By, Via: l.Join.Via,
-		State: string(l.State), Asked: l.Join.Asked, Joined: l.Join.Joined}
+	v := JoinView{
+		ID: l.Join.ID, Call: c.ID, Mode: l.Join.Mode, Target: l.Target, By: l.Join.By, Via: l.Join.Via,
+		State: string(l.State), Asked: l.Join.Asked, Joined: l.Join.Joined,
+	}
 	if l.taking {
 		v.Mode = ModeTaker // on its way to the disk
 	}

@@ -66,8 +66,10 @@ type assistData struct {
 }
 
 func (c *Call) joinData(l *leg, mode Mode) joinData {
-	d := joinData{Join: l.Join.ID, By: l.Join.By, Target: l.Target, URI: l.URI, Mode: mode, CallType: mode.callType(),
-		Via: l.Join.Via, Asked: l.Join.Asked, Leg: l.Dialog.LocalTag}
+	d := joinData{
+		Join: l.Join.ID, By: l.Join.By, Target: l.Target, URI: l.URI, Mode: mode, CallType: mode.callType(),
+		Via: l.Join.Via, Asked: l.Join.Asked, Leg: l.Dialog.LocalTag,
+	}
 	if c.taker != nil && c.taker != l {
 		d.Taker, d.Agent = c.taker.Target, c.taker.Agent
 	}

@@ -519,7 +519,6 @@ func TestMergedRequest(t *testing.T) {
 func TestLossyNetwork(t *testing.T) {
 	for seed := range uint64(20) {
 		inSeededWorld(t, seed, usualSettings(), []string{"caller", "pos-1", "fallback"}, func(w *world) {
-
 			w.lossy(0.2)
 			caller := w.calls("caller")
 			pos := w.rings("pos-1")

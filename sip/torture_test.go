@@ -43,12 +43,14 @@ func tortures() []torture {
 		{name: "intmeth", section: "3.1.1.2", answer: 405, says: "Allow: INVITE"},
 		{name: "esc01", section: "3.1.1.3", answer: 200, reaches: "INVITE", unharmed: []string{"sip:%75se%72@example.com", "<sip:I%20have%20spaces@example.net>", session}},
 		{name: "escnull", section: "3.1.1.4", answer: 200, reaches: "REGISTER", unharmed: []string{
-			"sip:null-%00-null@example.com;tag=839923423", "<sip:%00@host5.example.com>", "<sip:%00%00@host5.example.com>"}},
+			"sip:null-%00-null@example.com;tag=839923423", "<sip:%00@host5.example.com>", "<sip:%00%00@host5.example.com>",
+		}},
 		{name: "esc02", section: "3.1.1.5", answer: 405, says: "Allow: INVITE"}, // RE%47IST%45R is not REGISTER
 		{name: "lwsdisp", section: "3.1.1.6", answer: 200, reaches: "OPTIONS", unharmed: []string{"<sip:caller@example.com>;tag=323"}},
 		{name: "longreq", section: "3.1.1.7", answer: 200, reaches: "INVITE", unharmed: []string{
 			"Unknown-" + strings.Repeat("Long", 20) + "-Name: unknown-" + strings.Repeat("long", 20) + "-value",
-			"sip:" + strings.Repeat("amazinglylongcallername", 5) + "@example.net", "really" + "longcallid\r\n"}},
+			"sip:" + strings.Repeat("amazinglylongcallername", 5) + "@example.net", "really" + "longcallid\r\n",
+		}},
 		{name: "dblreq", section: "3.1.1.8", answer: 200, reaches: "REGISTER"}, // what follows in the datagram is dropped
 		{name: "semiuri", section: "3.1.1.9", answer: 200, reaches: "OPTIONS"},
 		{name: "transports", section: "3.1.1.10", answer: 200, reaches: "OPTIONS", unharmed: []string{"/SCTP t2.example.com", "/UNKNOWN t4.example.com"}},

@@ -86,10 +86,18 @@ func (w *world) sent(who, what string) gosip.Message {
 
 // answerHeaders are those of responses; some are known only there.
 var answerHeaders = [][2]string{
-	{"Server", "pbx/1.0 (a; b)"}, {"Warning", `399 pbx "why, \"so\""`}, {"Geolocation-Error", `100 ; code="Cannot Process"`},
-	{"Call-Info", "<urn:emergency:uid:callid:x:bcf.example>;purpose=emergency-CallId"}, {"P-Asserted-Identity", "<sip:desk@x>, <tel:+1>"},
-	{"History-Info", "<sip:911@example.com>;index=1, <sip:desk@x>;index=1.1"}, {"Session-ID", "a1b2c3;remote=d4e5"},
-	{"Content-Language", "en"}, {"e", "identity"}, {"X-Vendor", " two  spaces; and=\"quotes\""}, {"X-Vendor", "again"}, {"X-Empty", ""},
+	{"Server", "pbx/1.0 (a; b)"},
+	{"Warning", `399 pbx "why, \"so\""`},
+	{"Geolocation-Error", `100 ; code="Cannot Process"`},
+	{"Call-Info", "<urn:emergency:uid:callid:x:bcf.example>;purpose=emergency-CallId"},
+	{"P-Asserted-Identity", "<sip:desk@x>, <tel:+1>"},
+	{"History-Info", "<sip:911@example.com>;index=1, <sip:desk@x>;index=1.1"},
+	{"Session-ID", "a1b2c3;remote=d4e5"},
+	{"Content-Language", "en"},
+	{"e", "identity"},
+	{"X-Vendor", " two  spaces; and=\"quotes\""},
+	{"X-Vendor", "again"},
+	{"X-Empty", ""},
 }
 
 func TestEveryPartOfAnInviteAndItsAnswersPasses(t *testing.T) {

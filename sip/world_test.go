@@ -82,12 +82,14 @@ func inSeededWorld(t *testing.T, seed uint64, settings Settings, names []string,
 		w := &world{t: t, ctx: ctx, net: simnet.New(seed), journal: &journalFake{}, media: &mediaFake{}, phones: map[string]*phone.Phone{}}
 		pc, err := w.net.ListenUDP(guardAddr)
 		w.must(err)
-		w.guard, err = New(Options{Node: "test", UDP: []PacketConn{{pc}}, Media: w.media, Journal: w.journal, Settings: settings,
+		w.guard, err = New(Options{
+			Node: "test", UDP: []PacketConn{{pc}}, Media: w.media, Journal: w.journal, Settings: settings,
 			Degraded: func(reason string) {
 				if !w.mayDegrade {
 					t.Errorf("degraded: %s", reason)
 				}
-			}})
+			},
+		})
 		w.must(err)
 		w.must(w.guard.Start())
 		for _, n := range names {
@@ -341,7 +343,6 @@ type mediaFake struct {
 	mu       sync.Mutex
 	sessions map[string][]*sessionFake
 	port     uint16
-	panics   bool
 }
 
 type sessionFake struct {
@@ -448,6 +449,7 @@ func (s *sessionFake) Prompt() {
 	s.set("prompt")
 	go s.notify(media.Event{Kind: media.EventPrompt, Played: true, At: time.Now()})
 }
+
 func (s *sessionFake) Attend(id media.LegID, mode media.Mode) {
 	s.mu.Lock()
 	if s.attends == nil {
@@ -457,6 +459,7 @@ func (s *sessionFake) Attend(id media.LegID, mode media.Mode) {
 	s.mu.Unlock()
 	go s.notify(media.Event{Kind: media.EventAttend, Leg: id, At: time.Now(), Mode: mode, Track: int(id)})
 }
+
 func (s *sessionFake) WatchCodes(_ media.LegID, codes []string) {
 	s.mu.Lock()
 	s.codes = codes
@@ -468,6 +471,7 @@ func (s *sessionFake) DropLeg(id media.LegID) {
 	s.dropped = append(s.dropped, id)
 	s.mu.Unlock()
 }
+
 func (s *sessionFake) Stats(id media.LegID) []media.StreamStats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -476,6 +480,7 @@ func (s *sessionFake) Stats(id media.LegID) []media.StreamStats {
 	}
 	return s.stats
 }
+
 func (s *sessionFake) Close(done func()) {
 	s.m.mu.Lock()
 	s.closed = true

@@ -144,8 +144,10 @@ func (b *borrowed) open() (*sip.Guard, error) {
 	for _, l := range b.config.SIP.Listen {
 		o.Listen = append(o.Listen, l.Network+"://"+netip.AddrPortFrom(l.Addr.Addr(), 0).String())
 	}
-	o.Settings = sip.Settings{Trust: config.Prefixes(b.config.SIP.Trust), NAT: config.Prefixes(b.config.SIP.NAT),
-		Judge: func(policy.Facts) policy.Verdict { return policy.Verdict{} }}
+	o.Settings = sip.Settings{
+		Trust: config.Prefixes(b.config.SIP.Trust), NAT: config.Prefixes(b.config.SIP.NAT),
+		Judge: func(policy.Facts) policy.Verdict { return policy.Verdict{} },
+	}
 	g, err := sip.New(o)
 	if err != nil {
 		return nil, err

@@ -106,8 +106,7 @@ func (c evidenceVerifyCmd) Run(a app) error {
 	}
 	r, err := evidence.Verify(f, info.Size(), key)
 	if err != nil {
-		var bad *evidence.Error
-		if errors.As(err, &bad) {
+		if bad, ok := errors.AsType[*evidence.Error](err); ok {
 			for _, p := range bad.Problems {
 				fmt.Fprintln(a.out, "BAD:", p)
 			}

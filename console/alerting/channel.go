@@ -3,6 +3,7 @@ package alerting
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 )
 
@@ -48,19 +49,10 @@ func (s Step) takes(e *entry) bool {
 	if s.Severity != "" && !e.Severity.Reaches(s.Severity) {
 		return false
 	}
-	if len(s.Causes) > 0 && !contains(s.Causes, e.Cause) {
+	if len(s.Causes) > 0 && !slices.Contains(s.Causes, e.Cause) {
 		return false
 	}
 	return true
-}
-
-func contains(list []string, word string) bool {
-	for _, w := range list {
-		if w == word {
-			return true
-		}
-	}
-	return false
 }
 
 // Message is what a channel is to deliver: one alert, or several when more

@@ -79,8 +79,10 @@ func (d *Desk) missed(w *worker, f failedData, news bool) {
 	if !news {
 		return
 	}
-	own := facts{Cause: causeChannel, Channel: f.Channel, ID: fmt.Sprintf("channel/%s/%d", f.Channel, time.Now().UnixMilli()),
-		Why: fmt.Sprintf("the alert channel %s (%s) fails: %s; what waits for it goes to the next one", f.Channel, w.c.Kind, f.Error)}
+	own := facts{
+		Cause: causeChannel, Channel: f.Channel, ID: fmt.Sprintf("channel/%s/%d", f.Channel, time.Now().UnixMilli()),
+		Why: fmt.Sprintf("the alert channel %s (%s) fails: %s; what waits for it goes to the next one", f.Channel, w.c.Kind, f.Error),
+	}
 	if e := d.ofChannel(f.Channel); e != nil {
 		own.ID = e.ID
 		if e.Resolved == nil && !e.resolving {

@@ -53,7 +53,8 @@ func TestStepsChoose(t *testing.T) {
 	inWorld(t, func(w *world) {
 		critical, patterns, alone := w.add("critical", false), w.add("patterns", false), w.add("alone", false)
 		w.steps = []Step{
-			{Channels: []string{"critical"}, Severity: Critical}, {Channels: []string{"patterns"}, Causes: []string{"pattern"}},
+			{Channels: []string{"critical"}, Severity: Critical},
+			{Channels: []string{"patterns"}, Causes: []string{"pattern"}},
 			{Channels: []string{"alone"}, After: time.Minute, Severity: Critical, Unresolved: true},
 		}
 		w.start()

@@ -26,14 +26,18 @@ func newMetrics(d *Desk) *metrics {
 	m := &metrics{
 		d: d,
 		raised: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "holdline_alerts_raised_total", Help: "Alerts since the start, by severity."}, []string{"severity"}),
+			Name: "holdline_alerts_raised_total", Help: "Alerts since the start, by severity.",
+		}, []string{"severity"}),
 		acknowledged: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "holdline_alerts_acknowledged_total", Help: "Alerts that a person has acknowledged since the start."}),
+			Name: "holdline_alerts_acknowledged_total", Help: "Alerts that a person has acknowledged since the start.",
+		}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "holdline_alert_delivery_seconds", Help: "Time from when a channel was to be told of an alert until it had taken it; the channel page is the console.",
-			Buckets: delayBuckets()}, []string{"channel"}),
+			Buckets: delayBuckets(),
+		}, []string{"channel"}),
 		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "holdline_alert_failures_total", Help: "Attempts to tell a channel of an alert that failed."}, []string{"channel"}),
+			Name: "holdline_alert_failures_total", Help: "Attempts to tell a channel of an alert that failed.",
+		}, []string{"channel"}),
 		open:    prometheus.NewDesc("holdline_alerts_open", "Alerts that nobody has acknowledged, by severity.", []string{"severity"}, nil),
 		failing: prometheus.NewDesc("holdline_alert_channel_failing", "1 while a channel does not work.", []string{"channel"}, nil),
 		pending: prometheus.NewDesc("holdline_alert_channel_pending", "Alerts that wait for a channel.", []string{"channel"}, nil),

@@ -25,8 +25,10 @@ func alone() Message {
 		ID: "a1", Seq: 42, Raised: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), Node: "psap-a", Call: "one@x", Cause: "intercept",
 		Severity: Critical, State: Open, Summary: "intercept by pos-1, ann: nothing is marked",
 		Data: json.RawMessage(`{"cause":"intercept","position":"pos-1","agent":"ann","rule":"intake-incomplete"}`), Deliveries: []Delivery{},
-		Situation: &Situation{State: "waiting", Waiting: time.Now().Add(-12 * time.Second), From: "sip:+15045550123@x",
-			Intake: policy.Intake{policy.Location: {Value: "12 Canal St"}}},
+		Situation: &Situation{
+			State: "waiting", Waiting: time.Now().Add(-12 * time.Second), From: "sip:+15045550123@x",
+			Intake: policy.Intake{policy.Location: {Value: "12 Canal St"}},
+		},
 	}}}}
 }
 

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -161,9 +162,9 @@ func webhookOne(m Message, n Notice) webhookAlert {
 		Holdline:    a,
 	}
 	if s := a.Situation; s != nil {
-		for key, value := range filled(map[string]string{"from": s.From, "intake": intakeWords(s), "with": whom(s.With, s.Agent), "call_state": s.State}) {
-			out.Annotations[key] = value
-		}
+		maps.Copy(out.Annotations, filled(map[string]string{
+			"from": s.From, "intake": intakeWords(s), "with": whom(s.With, s.Agent), "call_state": s.State,
+		}))
 		if !s.Waiting.IsZero() {
 			out.Annotations["waiting"] = clock(time.Since(s.Waiting))
 		}
@@ -186,10 +187,7 @@ func filled(m map[string]string) map[string]string {
 
 // common is what all of the maps have.
 func common(all []map[string]string) map[string]string {
-	out := map[string]string{}
-	for k, v := range all[0] {
-		out[k] = v
-	}
+	out := maps.Clone(all[0])
 	for _, m := range all[1:] {
 		for k, v := range out {
 			if m[k] != v {

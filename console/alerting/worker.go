@@ -47,8 +47,10 @@ func newWorker(d *Desk, c Channel, sequence uint64) *worker {
 	if c.Timeout <= 0 {
 		c.Timeout = sendTimeout
 	}
-	return &worker{c: c, d: d, wake: make(chan struct{}, 1),
-		status: Status{Name: c.Name, Kind: c.Kind, Target: c.Target, State: Untried, Sequence: sequence}}
+	return &worker{
+		c: c, d: d, wake: make(chan struct{}, 1),
+		status: Status{Name: c.Name, Kind: c.Kind, Target: c.Target, State: Untried, Sequence: sequence},
+	}
 }
 
 // add puts something into the queue.

@@ -170,6 +170,7 @@ func (s *session) changed(state webrtc.PeerConnectionState) {
 		s.end("the browser is gone")
 	case webrtc.PeerConnectionStateClosed:
 		s.end("the browser closed the connection")
+	default: // on its way, or back after a while
 	}
 }
 

@@ -162,11 +162,11 @@ func (b *builder) audio(path string, s sides) ([]capture.Packet, error) {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }()
-	clear, err := b.unlock(path, f)
+	opened, err := b.unlock(path, f)
 	if err != nil {
 		return nil, err
 	}
-	return rtp(path, clear, s)
+	return rtp(path, opened, s)
 }
 
 // rtp makes both directions of a recording's audio.

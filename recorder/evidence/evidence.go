@@ -244,7 +244,7 @@ func (b *builder) addRecording(path string) error {
 	}
 	defer func() { _ = f.Close() }()
 	name := "recordings/" + filepath.Base(path)
-	clear, err := b.unlock(name, f)
+	opened, err := b.unlock(name, f)
 	switch {
 	case errors.Is(err, recorder.ErrLocked):
 		b.note("the recording " + filepath.Base(path) + " is encrypted; whoever has the identity opens it with age")
@@ -252,7 +252,7 @@ func (b *builder) addRecording(path string) error {
 	case err != nil:
 		return err
 	}
-	return b.copy(strings.TrimSuffix(name, ".age"), clear)
+	return b.copy(strings.TrimSuffix(name, ".age"), opened)
 }
 
 // unlock decrypts a recording if it has to be. When it cannot be, the file is

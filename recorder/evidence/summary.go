@@ -137,8 +137,10 @@ func read(r recorder.Record) (e event) {
 // Tell puts a record into words; start is when its call began.
 func Tell(r recorder.Record, start time.Time) Line {
 	e := read(r)
-	l := Line{Seq: r.Seq, At: r.Time.UTC().Format("15:04:05.000"),
-		Since: fmt.Sprintf("+%.3f s", r.Time.Sub(start).Seconds()), What: r.Kind}
+	l := Line{
+		Seq: r.Seq, At: r.Time.UTC().Format("15:04:05.000"),
+		Since: fmt.Sprintf("+%.3f s", r.Time.Sub(start).Seconds()), What: r.Kind,
+	}
 	who := e.Position
 	if e.Agent != "" {
 		who += " (" + e.Agent + ")"

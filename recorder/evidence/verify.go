@@ -200,8 +200,8 @@ func (v *verifier) audio(r recorder.Record) {
 	sums = append(sums, make([]string, max(0, len(paths)-len(sums)))...)[:len(paths)]
 	plain := append([]string{d.Plain}, d.PlainEx...)
 	for i, path := range append([]string{d.Path}, d.Extra...) { // those that were opened for the bundle
-		if clear, ok := strings.CutSuffix(path, ".age"); ok && i < len(plain) {
-			paths, sums = append(paths, clear), append(sums, plain[i])
+		if bare, ok := strings.CutSuffix(path, ".age"); ok && i < len(plain) {
+			paths, sums = append(paths, bare), append(sums, plain[i])
 		}
 	}
 	for i, path := range paths {

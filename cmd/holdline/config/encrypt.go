@@ -28,7 +28,7 @@ type Recipient struct {
 func (r *Recipient) UnmarshalText(text []byte) error {
 	got, err := age.ParseRecipients(strings.NewReader(string(text)))
 	if err != nil || len(got) != 1 {
-		return fmt.Errorf("%s is not an age recipient; `age-keygen` prints one, like age1ql3z7hjy...", quote(string(text)))
+		return fmt.Errorf("%s is not an age recipient; `age-keygen` prints one, it begins with age1", quote(string(text)))
 	}
 	r.Recipient, r.text = got[0], string(text)
 	return nil

@@ -267,8 +267,10 @@ func (n *Node) openConsole(c *config.Config) error {
 		},
 	}
 	o.Evidence = func(ctx context.Context, call, by string, w io.Writer) (evidence.Manifest, error) {
-		return evidence.Write(ctx, evidence.Options{Data: c.Data, Call: call, By: by, Policy: builtinRules,
-			Identities: c.Recording.Encrypt.Identities()}, w)
+		return evidence.Write(ctx, evidence.Options{
+			Data: c.Data, Call: call, By: by, Policy: builtinRules,
+			Identities: c.Recording.Encrypt.Identities(),
+		}, w)
 	}
 	if n.history != nil {
 		o.History = n.history

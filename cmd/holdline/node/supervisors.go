@@ -43,7 +43,7 @@ func (n *Node) openBrowsers(c *config.Config) (console.Browsers, error) {
 		return nil, fmt.Errorf("console.webrtc.listen: %w", err)
 	case err != nil:
 		n.log.Warn("supervisors cannot join with the browser", zap.Error(err))
-		return nil, nil //nolint:nilnil,nilerr // calls come first
+		return nil, nil //nolint:nilnil // calls come first
 	}
 	n.stops.push("browsers", func(context.Context) error { return g.Close() })
 	return g, nil
