@@ -85,7 +85,7 @@ func freePorts(t *testing.T) ports {
 	claim.Lock()
 	defer claim.Unlock()
 	next := func() int {
-		for claim.next < 30000 {
+		for claim.next < claim.end {
 			claim.next++
 			if free(claim.next) {
 				return claim.next
@@ -97,12 +97,27 @@ func freePorts(t *testing.T) ports {
 	return ports{next(), next(), next(), next(), next(), next()}
 }
 
-// claim is where the search for free ports goes on; several processes begin at
-// different places.
-var claim = struct {
+// claim is where the search for free ports goes on.
+var claim = claimed()
+
+type block struct {
 	sync.Mutex
-	next int
-}{next: 22000 + os.Getpid()%6000}
+	next, end int
+	name      net.Listener
+}
+
+// claimed takes a block of ports for this process alone: whoever holds its
+// name has it, and the system takes the name back when the process ends.
+func claimed() *block {
+	const first, size, blocks = 22000, 800, 10
+	for i := range blocks {
+		name, err := net.Listen("unix", fmt.Sprintf("@holdline-e2e-%d", i))
+		if err == nil {
+			return &block{next: first + i*size, end: first + (i+1)*size - 1, name: name}
+		}
+	}
+	return &block{} // no port is free
+}
 
 func free(port int) bool {
 	address := fmt.Sprintf("127.0.0.1:%d", port)
@@ -347,17 +362,37 @@ func speaksItself(t *testing.T, scenario string) bool {
 	return bytes.Contains(text, []byte("rtpstream_audio_port"))
 }
 
-// listening waits until SIPp has its port.
+// listening waits until SIPp has its port. Trying to open it would tell as
+// well, and now and then take it from SIPp.
 func (p *party) listening(port int) {
 	p.t.Helper()
 	for deadline := time.Now().Add(slow); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) { // between two tries
-		pc, err := net.ListenPacket("udp4", fmt.Sprintf("127.0.0.1:%d", port))
-		if err != nil {
-			return // it is taken
+		if taken(p.t, port, "udp") || taken(p.t, port, "tcp") {
+			return
 		}
-		_ = pc.Close() // it held nothing
+		select {
+		case err := <-p.done:
+			p.t.Fatalf("%s ended before it listened: %v", p.scenario, err)
+		default:
+		}
 	}
 	p.t.Fatalf("%s does not listen", p.scenario)
+}
+
+// taken tells whether somebody has bound the port of a network, udp or tcp, on
+// any address.
+func taken(t *testing.T, port int, network string) bool {
+	t.Helper()
+	text, err := os.ReadFile("/proc/net/" + network)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range bytes.Lines(text) {
+		if f := bytes.Fields(line); len(f) > 1 && bytes.HasSuffix(f[1], fmt.Appendf(nil, ":%04X", port)) {
+			return true
+		}
+	}
+	return false
 }
 
 // passes waits for the end of the scenario, which must have gone as written.

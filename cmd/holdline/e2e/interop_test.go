@@ -71,11 +71,9 @@ func (n *neighbour) interrupt() {
 func listensUDP(t *testing.T, port int) {
 	t.Helper()
 	for deadline := time.Now().Add(slow / 2); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) { // between two tries
-		pc, err := net.ListenPacket("udp4", fmt.Sprintf("127.0.0.1:%d", port))
-		if err != nil {
-			return // it is taken
+		if taken(t, port, "udp") {
+			return
 		}
-		_ = pc.Close() // it held nothing
 	}
 	t.Fatalf("nobody listens on port %d", port)
 }
