@@ -128,7 +128,7 @@ func (l *loop) changePeer(call *session, peer *leg) {
 }
 
 func (l *loop) openRoom(call *session) {
-	r := &room{call: call, at: l.now + frameTime, reported: l.now}
+	r := &room{call: call, slot: slot{at: l.now + frameTime}, reported: l.now}
 	if call.mode == bridged {
 		r.side[forCaller].passed, r.side[forTaker].passed = l.now, l.now
 	}

@@ -29,7 +29,7 @@ type loop struct {
 	buf      []byte
 	out      [1500]byte // packets of our own
 	ports    []port     // by socket ID
-	players  players
+	players  slots[*player]
 	desk     desk
 	sessions int
 	lastTick time.Duration

@@ -26,9 +26,8 @@ const (
 // supervisor's voice goes through a jitter buffer. Only when no packets flow
 // are some of our own made, every 20 ms.
 type room struct {
-	call  *session
-	at    time.Duration // next slot of the supervisors' streams
-	place int           // in the loop's heap
+	slot // of the supervisors' streams
+	call *session
 
 	caller     *stream // audio; nil if there is none
 	taker      *stream

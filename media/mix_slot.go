@@ -14,7 +14,7 @@ const reportEvery = 5 * time.Second
 // desk is what a packet loop mixes with: the rooms of its calls, and places
 // for samples that are used for one packet at a time.
 type desk struct {
-	rooms rooms
+	rooms slots[*room]
 	sum   [longestVoice]int32
 	one   [longestVoice]int16
 	all   [frameSamples]int32
@@ -233,29 +233,3 @@ const ntpEpoch = 2208988800
 
 // newName is a CNAME that names nobody, RFC 7022 section 4.2.
 func newName() string { return strconv.FormatUint(rand.Uint64(), 36) }
-
-// rooms is a heap by the time of the next slot.
-type rooms []*room
-
-func (r rooms) Len() int           { return len(r) }
-func (r rooms) Less(i, j int) bool { return r[i].at < r[j].at }
-func (r rooms) Swap(i, j int) {
-	r[i], r[j] = r[j], r[i]
-	r[i].place, r[j].place = i, j
-}
-
-// Push is for container/heap.
-func (r *rooms) Push(x any) {
-	ro := x.(*room) //nolint:forcetypeassert // only rooms are pushed
-	ro.place = len(*r)
-	*r = append(*r, ro)
-}
-
-// Pop is for container/heap.
-func (r *rooms) Pop() any {
-	last := len(*r) - 1
-	ro := (*r)[last]
-	(*r)[last] = nil
-	*r = (*r)[:last]
-	return ro
-}

@@ -21,9 +21,8 @@ const (
 
 // player plays the prompt on one stream of the caller, in the caller's slots.
 type player struct {
+	slot
 	stream *stream
-	at     time.Duration // the next slot
-	place  int           // in the loop's heap
 	marked bool          // the first packet was made
 	told   bool          // the call knows that the caller hears the prompt
 	quiet  bool          // the call knows that the caller is on hold
@@ -82,7 +81,7 @@ func (l *loop) quiet(c *stream) {
 // newPlayer chooses how to speak to the caller; without a player the reason
 // why it is impossible.
 func (l *loop) newPlayer(c *stream) (*player, string) {
-	p := &player{stream: c, at: l.now}
+	p := &player{stream: c, slot: slot{at: l.now}}
 	switch {
 	case c.kind != Audio && c.kind != Text:
 		return nil, ""
@@ -181,30 +180,4 @@ func (l *loop) frame(p *player, h *header, slot time.Duration) []byte {
 		l.overPrompt(r, p, b, h)
 	}
 	return b
-}
-
-// players is a heap by the time of the next slot.
-type players []*player
-
-func (p players) Len() int           { return len(p) }
-func (p players) Less(i, j int) bool { return p[i].at < p[j].at }
-func (p players) Swap(i, j int) {
-	p[i], p[j] = p[j], p[i]
-	p[i].place, p[j].place = i, j
-}
-
-// Push is for container/heap.
-func (p *players) Push(x any) {
-	pl := x.(*player) //nolint:forcetypeassert // only players are pushed
-	pl.place = len(*p)
-	*p = append(*p, pl)
-}
-
-// Pop is for container/heap.
-func (p *players) Pop() any {
-	last := len(*p) - 1
-	pl := (*p)[last]
-	(*p)[last] = nil
-	*p = (*p)[:last]
-	return pl
 }
