@@ -6,7 +6,6 @@ package history
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"fmt"
 	"net/url"
 	"path/filepath"
@@ -16,7 +15,6 @@ import (
 	"go.uber.org/zap"
 	_ "modernc.org/sqlite" // the driver of the index
 
-	"holdline/policy/ledger"
 	"holdline/recorder"
 )
 
@@ -61,6 +59,8 @@ type Index struct {
 
 	mu      sync.Mutex
 	applied uint64
+	wanted  uint64        // somebody waits for this record
+	ask     chan struct{} // wanted has grown
 	more    chan struct{} // closed and replaced when applied grows
 }
 
@@ -87,8 +87,17 @@ func Open(dir string, follow func(after uint64) Stream, log *zap.Logger) (*Index
 		return nil, fmt.Errorf("reading the index of calls: %w", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	x := &Index{db: db, log: log, cancel: cancel, ended: make(chan struct{}), applied: uint64(after), more: make(chan struct{})}
-	go x.run(ctx, follow(uint64(after)))
+	x := &Index{
+		db: db, log: log, cancel: cancel, ended: make(chan struct{}), applied: uint64(after),
+		ask: make(chan struct{}, 1), more: make(chan struct{}),
+	}
+	w, err := newWriter(x, uint64(after))
+	if err != nil {
+		cancel()
+		_ = db.Close()
+		return nil, fmt.Errorf("opening the index of calls: %w", err)
+	}
+	go w.run(ctx, follow(uint64(after)))
 	return x, nil
 }
 
@@ -113,77 +122,20 @@ func (x *Index) Close() error {
 	return x.db.Close()
 }
 
-// batch is how many records one transaction takes at most.
-const batch = 500
-
-func (x *Index) run(ctx context.Context, s Stream) {
-	defer close(x.ended)
-	defer s.Close()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case r, open := <-s.C():
-			if !open {
-				return
-			}
-			if err := x.take(r, s); err != nil {
-				x.log.Error("the index of calls cannot be written; it is built anew at the next start", zap.Error(err))
-				_, _ = x.db.Exec("PRAGMA user_version = 0")
-				return
-			}
-		}
-	}
-}
-
-// take applies a record, and those that wait behind it, in one transaction.
-func (x *Index) take(r recorder.Record, s Stream) (err error) {
-	tx, err := x.db.Begin()
-	if err != nil {
-		return err
-	}
-	defer func() { _ = tx.Rollback() }()
-	last := r.Seq
-	for n := 0; ; n++ {
-		if err := x.apply(tx, r); err != nil {
-			return fmt.Errorf("record %d: %w", r.Seq, err)
-		}
-		last = r.Seq
-		if n >= batch {
-			break
-		}
-		select {
-		case next, open := <-s.C():
-			if open {
-				r = next
-				continue
-			}
-		default:
-		}
-		break
-	}
-	if _, err := tx.Exec("UPDATE cursor SET seq = ?", int64(last)); err != nil {
-		return err
-	}
-	if err := tx.Commit(); err != nil {
-		return err
-	}
-	x.mu.Lock()
-	x.applied = last
-	close(x.more)
-	x.more = make(chan struct{})
-	x.mu.Unlock()
-	return nil
-}
-
-// Reached waits until a record is in the index, as long as ctx.
+// Reached has a record written into the index and waits for it, as long as
+// ctx: who asks is told of what has just happened.
 func (x *Index) Reached(ctx context.Context, seq uint64) bool {
 	for {
 		x.mu.Lock()
 		applied, more := x.applied, x.more
+		x.wanted = max(x.wanted, seq)
 		x.mu.Unlock()
 		if applied >= seq {
 			return true
+		}
+		select {
+		case x.ask <- struct{}{}:
+		default: // it is being asked for
 		}
 		select {
 		case <-more:
@@ -193,85 +145,6 @@ func (x *Index) Reached(ctx context.Context, seq uint64) bool {
 			return false
 		}
 	}
-}
-
-// data is what of a record's data the index keeps.
-type data struct {
-	Position    string
-	Agent       string
-	Kind        string
-	From        string
-	Asserted    string
-	EmergencyID string `json:"emergencyId"`
-	IncidentID  string `json:"incidentId"`
-	How         string
-	Class       string
-	TalkMS      int64 `json:"talkMs"`
-	WaitingMS   int64 `json:"waitingMs"`
-	Decision    string
-	Rule        string
-	By          string
-	Reason      string
-	Rescues     int
-	Complete    bool `json:"intakeComplete"`
-}
-
-// apply takes one record. What cannot be read of it is passed over.
-func (x *Index) apply(tx *sql.Tx, r recorder.Record) error {
-	if r.Kind == recorder.KindErased {
-		return x.erased(tx, r)
-	}
-	if r.Call == "" {
-		return nil
-	}
-	var d data
-	_ = json.Unmarshal(r.Data, &d) // a record of another shape leaves what it has
-	at := r.Time.UnixMilli()
-	var err error
-	do := func(query string, args ...any) {
-		if err == nil {
-			_, err = tx.Exec(query, args...)
-		}
-	}
-	switch r.Kind {
-	case "call.offered":
-		if d.From == "" {
-			return nil // to another position
-		}
-		do(`INSERT INTO calls (call, started, kind, caller, number, emergency, incident) VALUES (?, ?, ?, ?, ?, ?, ?)
-			ON CONFLICT DO UPDATE SET caller = excluded.caller`, r.Call, at, d.Kind, d.From, ledger.NumberOf(d.Asserted, d.From), d.EmergencyID, d.IncidentID)
-	case "call.answered", "rescue.answered":
-		do(`UPDATE calls SET answered = iif(answered = 0, ?, answered), position = ?, agent = ?, takers = takers || ? WHERE call = ?`,
-			at, d.Position, d.Agent, " "+d.Position+" "+d.Agent+" ", r.Call)
-		if r.Kind == "rescue.answered" {
-			do("INSERT OR IGNORE INTO rescues VALUES (?, ?, ?, ?)", int64(r.Seq), r.Call, at, d.WaitingMS)
-		}
-	case "release.requested":
-		do("INSERT OR IGNORE INTO releases (seq, call, at, position, agent, how, class, talk) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-			int64(r.Seq), r.Call, at, d.Position, d.Agent, d.How, d.Class, d.TalkMS)
-	case "release.allowed", "release.intercepted":
-		do(`UPDATE releases SET decision = ?, rule = ? WHERE seq = (SELECT max(seq) FROM releases WHERE call = ? AND decision = '')`, d.Decision, d.Rule, r.Call)
-		do("UPDATE calls SET verdicts = verdicts || ? WHERE call = ?", d.Decision+" ", r.Call)
-	case "call.ended":
-		do("UPDATE calls SET ended = ?, by = ?, reason = ?, class = ?, rescues = ?, complete = ? WHERE call = ?",
-			at, d.By, d.Reason, d.Class, d.Rescues, d.Complete, r.Call)
-	}
-	return err
-}
-
-// erased forgets who called in calls whose records were erased: their numbers
-// stay for the reports, and nothing else.
-func (x *Index) erased(tx *sql.Tx, r recorder.Record) error {
-	var d recorder.ErasedData
-	period, err := time.Duration(0), json.Unmarshal(r.Data, &d)
-	if err == nil {
-		period, err = time.ParseDuration(d.After)
-	}
-	if err != nil {
-		return nil //nolint:nilerr // a record of another shape erased nothing here
-	}
-	_, err = tx.Exec("UPDATE calls SET caller = '', number = '', emergency = '', incident = '' WHERE started < ?", r.Time.Add(-period).UnixMilli())
-	return err
 }
 
 func moment(ms int64) time.Time {

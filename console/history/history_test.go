@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"holdline/recorder"
@@ -207,5 +208,48 @@ func TestErasedCallersAreForgotten(t *testing.T) {
 	}
 	if got := ids(t, x, Query{Verdict: "intercept"}); !slices.Equal(got, []string{"one"}) {
 		t.Errorf("the call itself: %v", got)
+	}
+}
+
+// TestWrittenWithoutBeingAsked: what nobody asks for is in the index after a
+// moment all the same, in one transaction.
+func TestWrittenWithoutBeingAsked(t *testing.T) {
+	dir, s := t.TempDir(), two()
+	synctest.Test(t, func(t *testing.T) {
+		x, err := Open(dir, s.follow, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer x.Close()
+		state := func() (uint64, chan struct{}) {
+			x.mu.Lock()
+			defer x.mu.Unlock()
+			return x.applied, x.more
+		}
+		began := time.Now()
+		_, more := state()
+		<-more
+		applied, _ := state()
+		if took := time.Since(began); took != linger || applied != uint64(len(s.records)) {
+			t.Errorf("record %d of %d after %v, want all after %v", applied, len(s.records), took, linger)
+		}
+	})
+}
+
+// TestVerdictAfterItsRelease: a verdict that comes when its release has been
+// written already, or after a restart, still belongs to it.
+func TestVerdictAfterItsRelease(t *testing.T) {
+	dir, s := t.TempDir(), two()
+	for n := range len(s.records) {
+		x := open(t, dir, &script{records: s.records[:n+1]})
+		if err := x.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	x := open(t, dir, s)
+	defer x.Close()
+	got, err := x.Report(t.Context(), ByAgent, epoch.Add(-time.Hour), epoch.Add(100*time.Hour), time.UTC)
+	if err != nil || len(got) != 2 || got[0].Intercepted != 1 || got[0].Reviewed != 1 || got[0].Rescued != 1 || got[0].MedianMS != 4000 {
+		t.Errorf("%+v, %v", got, err)
 	}
 }
