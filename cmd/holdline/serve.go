@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"syscall"
 	"time"
 
@@ -33,11 +32,10 @@ func (c serveCmd) Run(a app) error {
 		return fmt.Errorf("the configuration has problems\n%w", err)
 	}
 	log, level := newLog(a.err)
-	ballast := node.Tune()
-	defer runtime.KeepAlive(ballast)
+	heap := node.Tune()
 	signals, letGo := a.signals() // before anything can take a call
 	defer letGo()
-	n, err := node.Start(node.Options{Config: cfg, Version: version(), Log: log, Level: level})
+	n, err := node.Start(node.Options{Config: cfg, Version: version(), Log: log, Level: level, Heap: heap})
 	if err != nil {
 		return err
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"runtime"
 	"runtime/pprof"
 	"syscall"
 	"time"
@@ -33,9 +32,7 @@ func runNode(file, profile string) error {
 	}
 	stop := make(chan os.Signal, 2)
 	signal.Notify(stop, syscall.SIGTERM, syscall.SIGUSR1)
-	ballast := node.Tune() // as serve does
-	defer runtime.KeepAlive(ballast)
-	n, err := node.Start(node.Options{Config: cfg, Version: "bench", Log: log})
+	n, err := node.Start(node.Options{Config: cfg, Version: "bench", Log: log, Heap: node.Tune()}) // as serve does
 	if err != nil {
 		return err
 	}

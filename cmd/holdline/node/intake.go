@@ -22,7 +22,14 @@ func (n *Node) openIntake(c *config.Config) error {
 // desk is the position that another system calls name.
 func (n *Node) desk(name string) (string, bool) { return name, n.hasPosition(name) }
 
-// began and over tell the intake of calls. The guard takes none before all is
-// open.
-func (n *Node) began(call sip.CallRef) { n.intake.Began(call) }
-func (n *Node) over(call sip.CallRef)  { n.intake.Over(call) }
+// began and over tell the parts of the node of calls. The guard takes none
+// before all is open.
+func (n *Node) began(call sip.CallRef) {
+	n.heap.moved()
+	n.intake.Began(call)
+}
+
+func (n *Node) over(call sip.CallRef) {
+	n.heap.moved()
+	n.intake.Over(call)
+}

@@ -39,6 +39,7 @@ type Options struct {
 	Version string
 	Log     *zap.Logger      // nil: silent
 	Level   *zap.AtomicLevel // follows log.level at a reload; nil: nothing does
+	Heap    *Heap            // nil: the runtime is left as it is
 }
 
 // Node is one running Holdline. Its methods may be called from any goroutine.
@@ -47,6 +48,7 @@ type Node struct {
 	name    string
 	log     *zap.Logger
 	level   *zap.AtomicLevel
+	heap    *Heap
 	config  atomic.Pointer[config.Config]
 
 	journal  *recorder.Journal
@@ -80,7 +82,7 @@ type Node struct {
 // cannot do without is missing, what was opened is closed again and the error
 // says what it was.
 func Start(o Options) (*Node, error) {
-	n := &Node{version: o.Version, name: o.Config.Node, log: o.Log, level: o.Level}
+	n := &Node{version: o.Version, name: o.Config.Node, log: o.Log, level: o.Level, heap: o.Heap}
 	if n.log == nil {
 		n.log = zap.NewNop()
 	}

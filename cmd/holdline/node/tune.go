@@ -4,37 +4,91 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"runtime/metrics"
 	"sync"
+	"time"
 )
 
-// Reserved memory and the collector's share. The garbage collector runs when
-// the heap has grown by a share of what is alive. With few calls that is
-// little, and it would run many times a second to keep some megabytes tidy,
-// which took a sixth of the time of a call; so memory is reserved that counts
-// and is never touched. With many calls the usual share of 100 % would be half
-// of all memory.
+// The collector runs when the heap has grown by a share of what is alive. With
+// few calls that is little, and it would run many times a second to keep some
+// megabytes tidy; so memory is reserved that counts and is never touched. While
+// calls come and go the share is large, because each collection goes through
+// everything that is alive: it took a quarter of the time of a call at half
+// the share of what is usual. Once they rest, what they left is collected and
+// the system gets it back, so that held calls take little memory.
 const (
-	heapFloor = 24 << 20 // bytes
-	heapShare = 50       // %, unless GOGC says otherwise
+	heapReserve = 24 << 20 // bytes
+	busyShare   = 200      // %
+	restShare   = 25
+	restAfter   = time.Second // without a call that begins or ends
+	worthIt     = 8 << 20     // bytes that a collection must be able to win
 )
 
-// tuned: a process is tuned once, however many nodes run in it.
-var tuned sync.Once
+// Heap fits the Go runtime of this process to a node. A process has one,
+// however many nodes run in it. The nil Heap leaves everything as it is.
+type Heap struct {
+	reserve []byte
+	share   func(percent int) int // debug.SetGCPercent, unless in tests
+	collect func()
+	timer   *time.Timer
 
-// Tune fits the Go runtime to a node. What it returns must be kept alive for
-// as long as the node runs.
-func Tune() []byte {
-	tuned.Do(func() {
-		if os.Getenv("GOGC") == "" {
-			debug.SetGCPercent(heapShare)
-		}
-		if os.Getenv("GOMAXPROCS") == "" {
-			// A packet loop keeps one of the scheduler's processors most of
-			// the time, mostly in system calls that the scheduler is not told
-			// of. With one more the operating system sees to it that signalling
-			// gets its share of the machine at once.
-			runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
-		}
-	})
-	return make([]byte, heapFloor)
+	mu   sync.Mutex
+	busy bool
+}
+
+// Tune changes the runtime's settings, those apart that the environment sets.
+func Tune() *Heap {
+	if os.Getenv("GOMAXPROCS") == "" {
+		// A packet loop keeps one of the scheduler's processors most of the
+		// time, mostly in system calls that the scheduler is not told of. With
+		// one more the operating system sees to it that signalling gets its
+		// share of the machine at once.
+		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
+	}
+	if os.Getenv("GOGC") != "" {
+		return nil
+	}
+	return newHeap(debug.SetGCPercent, collect)
+}
+
+func newHeap(share func(int) int, collect func()) *Heap {
+	h := &Heap{reserve: make([]byte, heapReserve), share: share, collect: collect}
+	h.share(restShare)
+	h.timer = time.AfterFunc(time.Hour, h.rest)
+	h.timer.Stop()
+	return h
+}
+
+// moved is told of each call that begins or ends. It does not wait.
+func (h *Heap) moved() {
+	if h == nil {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.busy {
+		h.busy = true
+		h.share(busyShare)
+	}
+	h.timer.Reset(restAfter)
+}
+
+// rest tidies up after the calls. The runtime gives back in the background
+// what the smaller share does not need.
+func (h *Heap) rest() {
+	h.mu.Lock()
+	h.busy = false
+	h.share(restShare)
+	h.mu.Unlock()
+	h.collect()
+	runtime.KeepAlive(h.reserve)
+}
+
+// collect collects garbage when there may be enough of it.
+func collect() {
+	s := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/gc/heap/live:bytes"}}
+	metrics.Read(s)
+	if s[0].Value.Uint64() > s[1].Value.Uint64()+worthIt {
+		runtime.GC()
+	}
 }
