@@ -23,6 +23,7 @@ const (
 	paceEvery           = 2 * time.Millisecond // between commits, in the long run
 	paceBurst           = 8                    // commits that may come at once
 	recentKept          = 1024
+	tellEvery           = 20 * time.Millisecond // between wake-ups of the subscriptions
 	openWait            = 2 * time.Second
 	closeWait           = 5 * time.Second
 	retryFirst          = 50 * time.Millisecond
@@ -107,9 +108,12 @@ type Journal struct {
 	trouble  time.Time
 	health   Health
 	key      *key
-	recent   []item // on disk, kept for subscribers, contiguous
-	news     chan struct{}
+	recent   []item        // on disk, kept for subscribers, contiguous
+	news     chan struct{} // closed and replaced when there is more for subscribers
 	subs     int
+	told     time.Time   // when they were last woken
+	teller   *time.Timer // wakes them, if telling
+	telling  bool
 	over     bool // nothing will be written any more
 
 	readers readers
@@ -189,6 +193,8 @@ func newJournal(opts JournalOptions) *Journal {
 	j.watch.Stop()
 	j.linger = time.AfterFunc(time.Hour, j.nudge)
 	j.linger.Stop()
+	j.teller = time.AfterFunc(time.Hour, j.tellNow)
+	j.teller.Stop()
 	return j
 }
 
@@ -359,7 +365,8 @@ func (j *Journal) closeReport() error {
 	waiters := j.waiters
 	j.waiters = nil
 	left, why := len(j.queue)+len(j.pending), j.failing
-	j.announce()
+	j.teller.Stop()
+	j.wakeAll(time.Now())
 	j.mu.Unlock()
 	for _, w := range waiters {
 		j.call(w.done, false)
