@@ -46,8 +46,22 @@ func (s *faultStore) write(c *commit) error {
 	return s.store.write(c)
 }
 
-// with makes a journal use the store with faults.
+// with makes a journal use the store with faults, and nothing but it.
 func (f *faults) with(o *JournalOptions) {
+	f.behindFront(o)
+	open := o.open
+	o.open = func(dir, node string, have *key, now time.Time) (*opened, error) {
+		out, err := open(dir, node, have, now)
+		if err == nil && out.front != nil {
+			err = errors.Join(out.front.remove(), out.front.close())
+			out.front = nil
+		}
+		return out, err
+	}
+}
+
+// behindFront makes a journal use the store with faults, and its front as it is.
+func (f *faults) behindFront(o *JournalOptions) {
 	o.open = func(dir, node string, have *key, now time.Time) (*opened, error) {
 		out, err := openDir(dir, node, have, now)
 		if err == nil {

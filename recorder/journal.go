@@ -98,6 +98,8 @@ type Journal struct {
 	waiters  []waiter
 	accepted uint64 // position of the last entry accepted
 	durable  uint64 // position of the last entry on disk
+	stored   uint64 // of the last one in the database
+	ahead    int    // of pending, how many are in the front and thus durable
 	pending  []item // marshalled, in order, not yet on disk
 	bytes    int    // in pending
 	dropped  uint64
@@ -128,6 +130,7 @@ type queued struct {
 // waiter is a Commit that waits until everything up to pos is on disk.
 type waiter struct {
 	pos      uint64
+	stored   bool      // waits until the database has it
 	deadline time.Time // zero: waits for as long as it takes
 	done     func(durable bool)
 }
@@ -242,7 +245,7 @@ func (j *Journal) Flush(ctx context.Context) error {
 		j.mu.Unlock()
 		return fmt.Errorf("flushing the journal: %w", ErrClosed)
 	}
-	j.waiters = append(j.waiters, waiter{pos: j.accepted, done: func(d bool) { ok <- d }})
+	j.waiters = append(j.waiters, waiter{pos: j.accepted, stored: true, done: func(d bool) { ok <- d }})
 	j.nudge()
 	j.mu.Unlock()
 	select {

@@ -104,6 +104,9 @@ func TestManyShareACommit(t *testing.T) {
 		})
 	}
 	all.Wait()
+	if err := j.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	h := j.Health()
 	if h.Written != 2000 || h.Commits > 500 {
 		t.Fatalf("%d records in %d commits", h.Written, h.Commits)

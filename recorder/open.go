@@ -38,11 +38,13 @@ const (
 	dbCorrupt    = "database_corrupt"
 	recordsLost  = "records_dropped"
 	dbReplaced   = "database_replaced"
+	frontLoose   = "front_detached"
 )
 
 // opened is a data directory ready to be written to.
 type opened struct {
 	store    store
+	front    *front // nil where there is no room for it: then the store alone is durable
 	side     *sidecar
 	lock     *os.File
 	key      *key
@@ -100,11 +102,90 @@ func (o *opener) open(have *key) error {
 	if err != nil {
 		return err
 	}
-	if err := o.openHead(); err != nil {
+	if err = o.takeFront(); err == nil {
+		err = o.openHead()
+	}
+	if err != nil {
 		_ = o.out.store.close()
 		return err
 	}
 	o.continueFrom()
+	return o.openFront()
+}
+
+// takeFront brings into the database what a crash has left in the journal's
+// front alone. Records that do not follow those of the database are kept aside.
+func (o *opener) takeFront() error {
+	list, err := readFront(o.dir)
+	if err != nil {
+		return o.keepFront(finding{Journal: frontLoose, Why: err.Error()})
+	}
+	fresh, ok := after(list, o.recordSeq, o.recordHash)
+	if !ok {
+		last := &list[len(list)-1]
+		return o.keepFront(finding{
+			Journal: frontLoose, Why: "the records that were written last do not follow the last one of the database",
+			HeadSeq: last.seq, HeadHash: last.hash.String(),
+		})
+	}
+	for len(fresh) > 0 {
+		n := 1
+		for n < len(fresh) && fresh[n].node == fresh[0].node {
+			n++
+		}
+		if err := o.insert(fresh[:n]); err != nil {
+			return fmt.Errorf("taking over the journal's front: %w", err)
+		}
+		fresh = fresh[n:]
+	}
+	return nil
+}
+
+// keepFront moves a front aside that cannot be used.
+func (o *opener) keepFront(f finding) (err error) {
+	f.TailSeq = o.recordSeq
+	if f.Evidence, err = o.keep(frontFile); err != nil {
+		return err
+	}
+	o.find(f)
+	return nil
+}
+
+// insert writes records of one node with a new head.
+func (o *opener) insert(list []fronted) error {
+	t, c := o.out.tree.clone(), &commit{node: list[0].node, checkpoint: true}
+	for i := range list {
+		t.add(list[i].hash)
+		c.items = append(c.items, list[i].item)
+	}
+	last := &list[len(list)-1]
+	c.head = head{size: t.size, root: t.root(), seq: last.seq, hash: last.hash, time: o.now.UnixNano()}
+	c.edge = t.marshal()
+	var err error
+	if c.signed, err = o.out.key.sign(c.head); err != nil {
+		return err
+	}
+	if err := o.out.store.write(c); err != nil {
+		return err
+	}
+	o.out.tree, o.recordSeq, o.recordHash, o.top = t, last.seq, last.hash, c.head
+	return nil
+}
+
+// openFront opens the front for writing: what it holds is in the database by
+// now, durably. Without room for it everything is as durable, and slower.
+func (o *opener) openFront() error {
+	if err := o.out.store.sync(); err != nil {
+		return errors.Join(err, o.out.store.close(), o.out.side.close())
+	}
+	f, err := openFront(o.dir, o.node)
+	if err != nil {
+		return nil //nolint:nilerr // see above
+	}
+	if err := o.out.store.relax(); err != nil {
+		return errors.Join(err, f.close(), o.out.store.close(), o.out.side.close())
+	}
+	o.out.front = f
 	return nil
 }
 

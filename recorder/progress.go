@@ -22,6 +22,30 @@ func (j *Journal) committed(items []item) []waiter {
 	return j.written(items)
 }
 
+// unfronted returns the records that wait and are not in the front.
+func (j *Journal) unfronted() []item {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.pending[j.ahead:len(j.pending):len(j.pending)]
+}
+
+// fronted notes that records are in the front and returns who waited for it.
+func (j *Journal) fronted(items []item) []waiter {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.ahead += len(items)
+	j.durable = items[len(items)-1].pos
+	j.health.LastCommit = time.Now()
+	return j.ready()
+}
+
+// isDurable tells whether everything up to a place in the order is on disk.
+func (j *Journal) isDurable(pos uint64) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return pos <= j.durable
+}
+
 // settle lets go whoever waits for nothing more.
 func (j *Journal) settle() {
 	j.mu.Lock()
@@ -43,13 +67,19 @@ func (j *Journal) drained() bool {
 func (j *Journal) measured(d time.Duration) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.failing = nil
 	j.health.Commits++
 	j.health.CommitSeconds = d.Seconds()
 	j.health.CommitSecondsSum += d.Seconds()
 	if d >= j.opts.Patience {
 		j.trouble = time.Now()
 	}
+}
+
+// usable notes that records could be written.
+func (j *Journal) usable() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.failing = nil
 }
 
 // works notes that the disk could be opened. With records waiting, only a

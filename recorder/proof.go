@@ -188,15 +188,3 @@ func publicKeyOf(dir string) (*publicKey, string, error) {
 	pub, err := parsePublicKey(text)
 	return pub, text, err
 }
-
-// ReadDir calls f with every record that q selects of the journal in a data
-// directory, in order, of a running node or of a stopped one.
-func ReadDir(ctx context.Context, dir string, q Query, f func(Record) error) error {
-	db, err := openReadOnly(dir)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = db.Close() }()
-	q.Call = cleanText(q.Call)
-	return readAll(ctx, db, q, f)
-}

@@ -223,19 +223,69 @@ func readPage(ctx context.Context, db *sql.DB, q Query, n int, f func(Record)) e
 	return rows.Err()
 }
 
-// Export writes the records that q selects as one JSON object a line, with the
-// keys seq, time, node, call, kind, data, prev, hash in this order. It works
-// beside a running node as well as on a stopped one's directory.
-func Export(dir string, q Query, w io.Writer) error {
+// newest returns the records that a crash has left in the front of the journal
+// in dir, and not in its database.
+func newest(ctx context.Context, db *sql.DB, dir string) ([]fronted, error) {
+	var seq int64
+	var hash []byte
+	err := db.QueryRowContext(ctx, "SELECT seq, hash FROM records ORDER BY seq DESC LIMIT 1").Scan(&seq, &hash)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return nil, fmt.Errorf("reading the end of the journal: %w", err)
+	}
+	list, err := readFront(dir)
+	if err != nil {
+		return nil, err
+	}
+	var last digest
+	copy(last[:], hash)
+	fresh, _ := after(list, uint64(seq), last) // those of a running node may have moved on
+	return fresh, nil
+}
+
+// ReadDir calls f with every record that q selects of the journal in a data
+// directory, in order, of a running node or of a stopped one.
+func ReadDir(ctx context.Context, dir string, q Query, f func(Record) error) error {
 	db, err := openReadOnly(dir)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = db.Close() }()
 	q.Call = cleanText(q.Call)
+	end, err := newest(ctx, db, dir)
+	if err != nil {
+		return err
+	}
+	last, n := q.After, 0
+	count := func(r Record) error {
+		last = r.Seq
+		n++
+		return f(r)
+	}
+	if err := readAll(ctx, db, q, count); err != nil {
+		return err
+	}
+	for i := range end {
+		r := &end[i]
+		if r.seq <= last || !q.matches(&r.item) {
+			continue
+		}
+		if q.Limit > 0 && n >= q.Limit {
+			break
+		}
+		if err := count(r.record(r.node)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Export writes the records that q selects as one JSON object a line, with the
+// keys seq, time, node, call, kind, data, prev, hash in this order. It works
+// beside a running node as well as on a stopped one's directory.
+func Export(dir string, q Query, w io.Writer) error {
 	out := bufio.NewWriterSize(w, 1<<16)
 	var line []byte
-	err = readAll(context.Background(), db, q, func(r Record) error {
+	err := ReadDir(context.Background(), dir, q, func(r Record) error {
 		line = append(r.AppendJSON(line[:0]), '\n')
 		_, err := out.Write(line)
 		return err

@@ -93,6 +93,7 @@ func (j *Journal) adopt(o *opened, last uint64, lastHash digest) (ready []waiter
 	s := &j.stager
 	first := !s.known
 	j.key, s.known = o.key, true
+	j.ahead = 0 // the front begins anew
 	switch {
 	case first:
 		s.seq, s.hash = o.seq, o.hash
@@ -147,7 +148,9 @@ func (j *Journal) written(done []item) (ready []waiter) {
 	if n == 0 {
 		return nil
 	}
-	j.durable = done[n-1].pos
+	j.stored = done[n-1].pos
+	j.durable = max(j.durable, j.stored)
+	j.ahead = max(0, j.ahead-n)
 	j.health.Written += uint64(n)
 	j.health.LastSeq = done[n-1].seq
 	j.keepRecent(done)
@@ -189,7 +192,7 @@ func (j *Journal) ready() []waiter {
 	var out []waiter
 	rest := j.waiters[:0]
 	for _, w := range j.waiters {
-		if w.pos <= j.durable {
+		if w.pos <= j.durable && !w.stored || w.pos <= j.stored {
 			out = append(out, w)
 		} else {
 			rest = append(rest, w)
@@ -262,11 +265,12 @@ func (j *Journal) expired(now time.Time) []waiter {
 	return out
 }
 
-// oldest returns since when the oldest record waits, zero if none does.
+// oldest returns since when the oldest record waits to be durable, zero if none
+// does.
 func (j *Journal) oldest() time.Time {
 	switch {
-	case len(j.pending) > 0:
-		return j.pending[0].at
+	case len(j.pending) > j.ahead:
+		return j.pending[j.ahead].at
 	case len(j.queue) > 0:
 		return j.queue[0].at
 	}

@@ -65,9 +65,11 @@ type commit struct {
 
 // store is where the journal's writer puts its batches; tests replace it.
 type store interface {
-	write(c *commit) error // durable when it returns nil
-	tidy() error           // folds the write-ahead log into the database when it has grown
-	moved() error          // tells that the file is not where it was opened any more
+	write(c *commit) error // durable when it returns nil, unless the store was relaxed
+	relax() error          // from now on sync makes writes durable, and write does not
+	sync() error
+	tidy() error  // folds the write-ahead log into the database when it has grown
+	moved() error // tells that the file is not where it was opened any more
 	close() error
 }
 
@@ -209,6 +211,23 @@ func (s *sqliteStore) write(c *commit) (err error) {
 		return fmt.Errorf("committing: %w", err)
 	}
 	s.logged += 3*4096 + 4096*len(c.items)/8
+	return nil
+}
+
+// relax leaves it to the front of the journal to make records durable.
+func (s *sqliteStore) relax() error { return s.conn.exec("PRAGMA synchronous=normal") }
+
+// sync makes everything durable that was written. A checkpoint forces the log
+// to the disk before it changes the database, and the database before the log
+// begins again, so that only the log can lack something.
+func (s *sqliteStore) sync() error {
+	f, err := os.OpenFile(s.path+"-wal", os.O_RDWR, 0)
+	if err == nil {
+		err = errors.Join(f.Sync(), f.Close())
+	}
+	if err != nil {
+		return fmt.Errorf("forcing the write-ahead log to the disk: %w", err)
+	}
 	return nil
 }
 

@@ -26,6 +26,7 @@ type Report struct {
 	Head        string    // hash of the last one, hex
 	Root        string    // Merkle tree head over all of them, base64
 	Erased      uint64    // records whose contents were erased, as a later record says
+	Unsigned    uint64    // of the records, those that a crash left in the front: chained, and not signed yet
 	Checkpoints int       // signed checkpoints checked
 	Problems    []Problem // what is wrong, in order; at most 100 are kept
 }
@@ -207,7 +208,26 @@ func (v *verifier) walk(db *sql.DB) error {
 	if err != nil && !errors.Is(err, errPastEnd) {
 		return err
 	}
+	if err := v.front(); err != nil {
+		return err
+	}
 	v.unreached()
+	return nil
+}
+
+// front goes on with the records that a crash has left in the front of the
+// journal alone. They are chained to those before; the next start signs them.
+func (v *verifier) front() error {
+	list, err := readFront(v.dir)
+	if err != nil {
+		return err
+	}
+	fresh, _ := after(list, v.report.Last, v.prev) // those of a running node may have moved on
+	for i := range fresh {
+		r := fresh[i].record(fresh[i].node)
+		v.record(&r)
+		v.report.Unsigned++
+	}
 	return nil
 }
 

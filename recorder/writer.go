@@ -2,6 +2,7 @@ package recorder
 
 import (
 	"errors"
+	"runtime"
 	"time"
 
 	"go.uber.org/zap"
@@ -60,6 +61,7 @@ func (w *writer) turn() (end bool) {
 		w.pace()
 	}
 	w.j.stage()
+	w.toFront()
 	for w.disk != nil && w.step() {
 	}
 	w.j.settle()
@@ -170,6 +172,38 @@ func (w *writer) key() *key {
 	return w.j.key
 }
 
+// toFront makes what waits durable, and lets go who waited for it, before the
+// longer work of putting it into the database.
+func (w *writer) toFront() {
+	if w.disk.front == nil {
+		return
+	}
+	items := w.j.unfronted()
+	if len(items) == 0 {
+		return
+	}
+	start := time.Now()
+	fits, err := w.disk.front.write(items)
+	if err == nil && !fits && w.disk.front.at > 0 { // all that is in it is in the database
+		if err = w.disk.store.sync(); err == nil {
+			w.disk.front.turn()
+			fits, err = w.disk.front.write(items)
+		}
+	}
+	if err != nil {
+		w.fail(err)
+		return
+	}
+	if !fits {
+		return // step makes them durable
+	}
+	w.j.measured(time.Since(start))
+	for _, wt := range w.j.fronted(items) {
+		w.j.call(wt.done, true)
+	}
+	runtime.Gosched() // they go first: what follows has time
+}
+
 // step writes one batch; it tells if there is another one.
 func (w *writer) step() (more bool) {
 	items, more := w.j.batch()
@@ -186,6 +220,12 @@ func (w *writer) step() (more bool) {
 	}}
 	if !w.write(c) {
 		return false
+	}
+	if w.disk.front != nil && !w.j.isDurable(last.pos) {
+		if err := w.disk.store.sync(); err != nil {
+			w.fail(err)
+			return false
+		}
 	}
 	w.tree, w.last, w.lastHash = t, c.head.seq, c.head.hash
 	for _, wt := range w.j.committed(items) {
@@ -215,7 +255,10 @@ func (w *writer) write(c *commit) bool {
 		w.fail(err)
 		return false
 	}
-	w.j.measured(time.Since(start))
+	if w.disk.front == nil {
+		w.j.measured(time.Since(start))
+	}
+	w.j.usable()
 	w.tried, w.retry = false, retryFirst
 	w.head = c.head
 	if c.checkpoint {
@@ -253,7 +296,7 @@ func (w *writer) housekeep() {
 		w.j.log.Warn("journal could not be tidied", zap.Error(err))
 	}
 	now := time.Now()
-	if now.Sub(w.looked) < checkpointEvery {
+	if w.tidyFront(now); w.disk == nil || now.Sub(w.looked) < checkpointEvery {
 		return
 	}
 	w.looked = now
@@ -265,6 +308,20 @@ func (w *writer) housekeep() {
 		w.checkpoint()
 	}
 	w.j.tellLost()
+}
+
+// tidyFront clears the front of old frames once in a while.
+func (w *writer) tidyFront(now time.Time) {
+	if w.disk.front == nil || !w.disk.front.due(now) {
+		return
+	}
+	err := w.disk.store.sync()
+	if err == nil {
+		err = w.disk.front.tidy(now)
+	}
+	if err != nil {
+		w.fail(err)
+	}
 }
 
 // checkpoint keeps the newest head, if it is not kept yet.
@@ -285,6 +342,15 @@ func (w *writer) finish() bool {
 	if w.disk == nil {
 		return false
 	}
+	if w.disk.front != nil {
+		err := w.disk.store.sync()
+		if err == nil {
+			err = w.disk.front.remove()
+		}
+		if err != nil {
+			w.j.log.Warn("journal's front could not be put away", zap.Error(err))
+		}
+	}
 	if err := w.release(); err != nil {
 		w.j.log.Warn("journal did not close cleanly", zap.Error(err))
 	}
@@ -296,6 +362,9 @@ func (o *opened) close() error {
 	var errs []error
 	if o.side != nil {
 		errs = append(errs, o.side.close())
+	}
+	if o.front != nil {
+		errs = append(errs, o.front.close())
 	}
 	errs = append(errs, o.store.close())
 	if o.lock != nil {

@@ -1,0 +1,250 @@
+package recorder
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// frontFile holds the newest records until SQLite has them for good.
+const frontFile = "journal.front"
+
+// The front of the journal is a file of fixed length into which records are
+// written first, and durably: one write and one fdatasync make a verdict safe.
+// The transaction in SQLite follows at once, and need not be forced to the disk
+// for each; after a crash what it lacks is taken from here. Frames begin at the
+// start of the file again when SQLite holds everything durably. What is left
+// behind the last frame then cannot be taken for one: records are numbered and
+// chained, and a frame must go on where the one before ended.
+const (
+	frontRoom  = 4 << 20 // bytes
+	frontMagic = "HLF1"
+	frameHead  = 12 // magic, length of the rest, CRC-32C of the rest
+	tidyFront  = time.Minute
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli) //nolint:gochecknoglobals // a table
+
+// front is the open file.
+type front struct {
+	f      *os.File
+	node   string
+	at     int64     // where the next frame goes
+	high   int64     // behind it there are zeros
+	tidied time.Time // when it was last cleared of old frames
+	buf    []byte
+}
+
+// openFront opens the front of a data directory for writing, from its start:
+// what it holds must be in SQLite. It is given its full length, in zeros, so
+// that a write never has to make it longer.
+func openFront(dir, node string) (*front, error) {
+	f, err := os.OpenFile(filepath.Join(dir, frontFile), os.O_CREATE|os.O_RDWR, 0o640)
+	if err != nil {
+		return nil, fmt.Errorf("opening the journal's front: %w", err)
+	}
+	if _, err = f.WriteAt(make([]byte, frontRoom), 0); err == nil {
+		err = f.Sync()
+	}
+	if err == nil {
+		err = syncDir(dir)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reserving room for the journal's front: %w", errors.Join(err, f.Close(), os.Remove(f.Name())))
+	}
+	return &front{f: f, node: node, tidied: time.Now()}, nil
+}
+
+// write makes records durable. It reports false when there is no room for them.
+func (l *front) write(items []item) (bool, error) {
+	b := appendFrame(l.buf[:0], l.node, items)
+	if l.buf = b; cap(b) > frontRoom/4 {
+		l.buf = nil
+	}
+	if l.at+int64(len(b)) > frontRoom {
+		return false, nil
+	}
+	if _, err := l.f.WriteAt(b, l.at); err != nil {
+		return false, fmt.Errorf("writing the journal's front: %w", err)
+	}
+	if err := dataSync(l.f); err != nil {
+		return false, fmt.Errorf("writing the journal's front: %w", err)
+	}
+	l.at += int64(len(b))
+	l.high = max(l.high, l.at)
+	return true, nil
+}
+
+// turn begins at the start again: SQLite holds everything durably.
+func (l *front) turn() { l.at = 0 }
+
+// due tells whether the front must be tidied: records may have to be erased
+// some day, and nobody looks for them here.
+func (l *front) due(now time.Time) bool { return l.high > 0 && now.Sub(l.tidied) >= tidyFront }
+
+// tidy begins at the start again and clears what has been there for longer
+// than since the last time.
+func (l *front) tidy(now time.Time) error {
+	l.tidied = now
+	if n := l.high - l.at; n > 0 {
+		if _, err := l.f.WriteAt(make([]byte, n), l.at); err != nil {
+			return fmt.Errorf("clearing the journal's front: %w", err)
+		}
+		_ = writeSoon(l.f)
+	}
+	l.high, l.at = l.at, 0
+	return nil
+}
+
+func (l *front) close() error { return l.f.Close() }
+
+// remove takes the file away when the journal ends: SQLite has everything.
+func (l *front) remove() error { return os.Remove(l.f.Name()) }
+
+// appendFrame appends records as one frame: a frame is there whole or not at all.
+func appendFrame(dst []byte, node string, items []item) []byte {
+	dst = append(dst, frontMagic...)
+	dst = append(dst, make([]byte, frameHead-len(frontMagic))...)
+	dst = appendText(dst, node)
+	dst = binary.AppendUvarint(dst, uint64(len(items)))
+	for i := range items {
+		it := &items[i]
+		dst = binary.AppendUvarint(dst, it.seq)
+		dst = binary.AppendVarint(dst, it.time)
+		dst = appendText(dst, it.call)
+		dst = appendText(dst, it.kind)
+		dst = appendText(dst, it.data)
+		dst = append(dst, it.prev[:]...)
+		dst = append(dst, it.hash[:]...)
+	}
+	rest := dst[frameHead:]
+	binary.LittleEndian.PutUint32(dst[4:], uint32(len(rest)))
+	binary.LittleEndian.PutUint32(dst[8:], crc32.Checksum(rest, castagnoli))
+	return dst
+}
+
+func appendText[T ~string | ~[]byte](dst []byte, s T) []byte {
+	return append(binary.AppendUvarint(dst, uint64(len(s))), s...)
+}
+
+// fronted is a record as the front holds it.
+type fronted struct {
+	node string
+	item
+}
+
+// readFront returns the records of the front of a data directory, each chained
+// to the one before; none if there is no front.
+func readFront(dir string) ([]fronted, error) {
+	raw, err := os.ReadFile(filepath.Join(dir, frontFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the journal's front: %w", err)
+	}
+	var out []fronted
+	var canon []byte
+	for {
+		var frame []fronted
+		if frame, raw = cutFrame(raw); frame == nil {
+			return out, nil
+		}
+		for i := range frame {
+			r := &frame[i]
+			canon = appendCanonical(canon[:0], r.node, &r.item)
+			if n := len(out); sha256.Sum256(canon) != r.hash || n > 0 && (r.seq != out[n-1].seq+1 || r.prev != out[n-1].hash) {
+				return out, nil // an older frame, left behind
+			}
+			out = append(out, *r)
+		}
+	}
+}
+
+// cutFrame reads the frame that b begins with; nil if there is none.
+func cutFrame(b []byte) (records []fronted, rest []byte) {
+	if len(b) < frameHead || !bytes.HasPrefix(b, []byte(frontMagic)) {
+		return nil, nil
+	}
+	size, sum := int64(binary.LittleEndian.Uint32(b[4:])), binary.LittleEndian.Uint32(b[8:])
+	if b = b[frameHead:]; size > int64(len(b)) || crc32.Checksum(b[:size], castagnoli) != sum {
+		return nil, nil
+	}
+	c := cutter{b: b[:size]}
+	node := string(c.text())
+	n := c.number()
+	for range n {
+		r := fronted{node: node}
+		r.seq, r.time = c.number(), c.signed()
+		r.call, r.kind, r.data = string(c.text()), string(c.text()), c.text()
+		c.digest(&r.prev)
+		c.digest(&r.hash)
+		if c.bad {
+			return nil, nil
+		}
+		records = append(records, r)
+	}
+	return records, b[size:]
+}
+
+// cutter takes the fields of a frame from its front.
+type cutter struct {
+	b   []byte
+	bad bool // a field was cut off
+}
+
+func (c *cutter) number() uint64 {
+	v, n := binary.Uvarint(c.b)
+	c.skip(n)
+	return v
+}
+
+func (c *cutter) signed() int64 {
+	v, n := binary.Varint(c.b)
+	c.skip(n)
+	return v
+}
+
+func (c *cutter) skip(n int) {
+	if n <= 0 {
+		c.bad, n = true, 0
+	}
+	c.b = c.b[n:]
+}
+
+func (c *cutter) text() []byte {
+	n := c.number()
+	if n > uint64(len(c.b)) {
+		c.bad = true
+		return nil
+	}
+	s := c.b[:n:n]
+	c.b = c.b[n:]
+	return s
+}
+
+func (c *cutter) digest(d *digest) {
+	c.bad = c.bad || len(c.b) < len(d)
+	if !c.bad {
+		c.b = c.b[copy(d[:], c.b):]
+	}
+}
+
+// after returns those records that follow a record of the journal; all of them
+// for the empty journal. ok is false if there are newer ones that do not.
+func after(list []fronted, seq uint64, hash digest) (fresh []fronted, ok bool) {
+	for len(list) > 0 && list[0].seq <= seq {
+		list = list[1:]
+	}
+	if len(list) == 0 || list[0].prev != hash {
+		return nil, len(list) == 0
+	}
+	return list, true
+}

@@ -1,0 +1,303 @@
+package recorder
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// crashed copies a data directory as it is: what a process that is ended now
+// leaves behind.
+func crashed(t *testing.T, dir string) string {
+	t.Helper()
+	to := t.TempDir()
+	if out, err := exec.Command("cp", "-a", dir+"/.", to).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return to
+}
+
+// stuck is a journal whose database takes nothing more: two records are in it,
+// and one is in the front alone.
+func stuck(t *testing.T) (j *Journal, dir string, release func()) {
+	t.Helper()
+	dir = t.TempDir()
+	var f faults
+	j = openTest(t, dir, f.behindFront)
+	commitTest(t, j, entry("a", 0), entry("a", 1))
+	if err := j.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	gate := make(chan struct{})
+	f.set(nil, gate)
+	commitTest(t, j, entry("a", 2))
+	return j, dir, func() {
+		f.set(nil, nil)
+		close(gate)
+	}
+}
+
+// TestDurableBeforeTheDatabase: who waits for a record waits for the front and
+// not for the database, and a slow database is no trouble as long as that works.
+func TestDurableBeforeTheDatabase(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		var f faults
+		var c changes
+		j := openTest(t, dir, f.behindFront, c.with, patience50)
+		gate := make(chan struct{})
+		f.set(nil, gate)
+		start := time.Now()
+		commitTest(t, j, entry("call", 0))
+		if d := time.Since(start); d != 0 {
+			t.Errorf("waited %v", d)
+		}
+		time.Sleep(time.Second)
+		if h := j.Health(); h.Degraded || h.Pending != 1 || !c.is() {
+			t.Errorf("%+v %v", h, c.log)
+		}
+		ok := make(chan bool, 1)
+		j.Commit(func(d bool) { ok <- d }, entry("call", 1)) // the writer is still in the database
+		if <-ok {
+			t.Error("durable although the disk hangs")
+		}
+		f.set(nil, nil)
+		close(gate)
+		if err := j.Flush(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+	if r := mustVerify(t, dir); r.Records != 2 || r.Unsigned != 0 {
+		t.Errorf("%+v", r)
+	}
+}
+
+// TestFrontIsPartOfTheJournal: after a crash between the front and the database
+// all tools see the record, and the next start signs it.
+func TestFrontIsPartOfTheJournal(t *testing.T) {
+	live, dir, release := stuck(t)
+	dead := crashed(t, dir)
+	release()
+	if err := live.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if r := mustVerify(t, dead); r.Records != 3 || r.Unsigned != 1 || r.Last != 3 {
+		t.Errorf("before the restart: %+v", r)
+	}
+	var out bytes.Buffer
+	if err := Export(dead, Query{Call: "a"}, &out); err != nil || strings.Count(out.String(), "\n") != 3 || !strings.Contains(out.String(), "BYE sip:2 ") {
+		t.Errorf("export: %v\n%s", err, &out)
+	}
+	for q, want := range map[Query]int{{}: 3, {Limit: 2}: 2, {After: 2}: 1, {After: 3}: 0, {Call: "b"}: 0} {
+		n := 0
+		if err := ReadDir(t.Context(), dead, q, func(Record) error { n++; return nil }); err != nil || n != want {
+			t.Errorf("%+v: %d records, %v, want %d", q, n, err, want)
+		}
+	}
+	j := openTest(t, dead)
+	commitTest(t, j, entry("a", 3))
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if r := mustVerify(t, dead); r.Records != 4 || r.Unsigned != 0 {
+		t.Errorf("after the restart: %+v", r)
+	}
+	if _, err := os.Stat(filepath.Join(dead, frontFile)); !os.IsNotExist(err) {
+		t.Errorf("a journal that was closed leaves its front: %v", err)
+	}
+}
+
+// TestTornFront: a frame that was being written in a crash was promised to
+// nobody; the journal goes on with what is before it.
+func TestTornFront(t *testing.T) {
+	live, dir, release := stuck(t)
+	defer release()
+	_ = live
+	whole, err := os.ReadFile(filepath.Join(dir, frontFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, _ := cutFrame(whole)
+	if len(first) != 2 {
+		t.Fatalf("the first frame has %d records", len(first))
+	}
+	end := len(appendFrame(nil, "psap-a", []item{first[0].item, first[1].item}))
+	for _, at := range []int{end, end + 5, end + 9, end + frameHead, end + 60} {
+		dead := crashed(t, dir)
+		torn := slices.Clone(whole)
+		torn[at] ^= 0x40
+		if err := os.WriteFile(filepath.Join(dead, frontFile), torn, 0o640); err != nil {
+			t.Fatal(err)
+		}
+		if r := mustVerify(t, dead); r.Records != 2 {
+			t.Errorf("byte %d: %+v", at, r)
+		}
+		j := openTest(t, dead)
+		commitTest(t, j, entry("a", 9))
+		if err := j.Close(); err != nil {
+			t.Error(err)
+		}
+		if r := mustVerify(t, dead); r.Records != 3 {
+			t.Errorf("byte %d, after a restart: %+v", at, r)
+		}
+	}
+}
+
+// TestChangedFront: a record in the front that does not belong to its hash is
+// not taken for one.
+func TestChangedFront(t *testing.T) {
+	live, dir, release := stuck(t)
+	defer release()
+	_ = live
+	dead := crashed(t, dir)
+	list, err := readFront(dead)
+	if err != nil || len(list) != 3 {
+		t.Fatalf("%d records, %v", len(list), err)
+	}
+	forged := list[2].item
+	forged.data = []byte(`{"raw":"nothing happened"}`)
+	b := appendFrame(nil, "psap-a", []item{list[0].item, list[1].item})
+	b = append(b, appendFrame(nil, "psap-a", []item{forged})...)
+	if err := os.WriteFile(filepath.Join(dead, frontFile), b, 0o640); err != nil {
+		t.Fatal(err)
+	}
+	if r := mustVerify(t, dead); r.Records != 2 {
+		t.Errorf("%+v", r)
+	}
+}
+
+// TestDetachedFront: records that do not follow those of the database are kept
+// as evidence, and the journal says so.
+func TestDetachedFront(t *testing.T) {
+	live, dir, release := stuck(t)
+	defer release()
+	_ = live
+	dead := crashed(t, dir)
+	for _, name := range []string{databaseFile, databaseFile + "-wal", databaseFile + "-shm"} {
+		if err := os.Remove(filepath.Join(dead, name)); err != nil && !os.IsNotExist(err) {
+			t.Fatal(err)
+		}
+	}
+	list, err := readFront(dead)
+	if err != nil || len(list) != 3 {
+		t.Fatalf("%d records, %v", len(list), err)
+	}
+	if err := os.WriteFile(filepath.Join(dead, frontFile), appendFrame(nil, "psap-a", []item{list[2].item}), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	j := openTest(t, dead)
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := Export(dead, Query{Kind: kindDegraded}, &out); err != nil || !strings.Contains(out.String(), frontLoose) {
+		t.Errorf("export: %v\n%s", err, &out)
+	}
+	kept, err := filepath.Glob(filepath.Join(dead, frontFile+".*"))
+	if err != nil || len(kept) != 1 {
+		t.Errorf("kept: %v %v", kept, err)
+	}
+}
+
+// TestFrontBeginsAgain: the front is written around and around, also by batches
+// that hardly fit and by those that do not fit at all; nothing is lost and
+// nothing old comes back.
+func TestFrontBeginsAgain(t *testing.T) {
+	dir := t.TempDir()
+	j := openTest(t, dir)
+	big := Entry{Call: "big", Kind: "test", Data: strings.Repeat("x", maxData-10)}
+	want := uint64(0)
+	for n := range 20 {
+		batch := []Entry{entry("small", n)}
+		for range n % 7 { // up to six megabytes at once
+			batch = append(batch, big)
+		}
+		commitTest(t, j, batch...)
+		want += uint64(len(batch))
+		if r := mustVerify(t, crashed(t, dir)); r.Records != want {
+			t.Fatalf("after batch %d: %+v, want %d records", n, r, want)
+		}
+	}
+}
+
+// TestFrontForgets: what was erased from the database does not live on in the
+// front.
+func TestFrontForgets(t *testing.T) {
+	dir := t.TempDir()
+	l, err := openFront(dir, "psap-a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.close()
+	write := func(word string) {
+		if ok, err := l.write([]item{{seq: 1, call: "call", kind: "test", data: []byte(`"` + word + `"`)}}); !ok || err != nil {
+			t.Fatal(ok, err)
+		}
+	}
+	holds := func(word string) bool {
+		b, err := os.ReadFile(filepath.Join(dir, frontFile))
+		if err != nil || len(b) != frontRoom {
+			t.Fatal(len(b), err)
+		}
+		return bytes.Contains(b, []byte(word))
+	}
+	write("first")
+	write("second")
+	now := time.Now()
+	if l.due(now) {
+		t.Error("due at once")
+	}
+	if now = now.Add(tidyFront); !l.due(now) {
+		t.Error("never due")
+	}
+	if err := l.tidy(now); err != nil {
+		t.Fatal(err)
+	}
+	write("third")
+	if holds("first") || !holds("second") {
+		t.Error("want the first overwritten and the second left behind")
+	}
+	if err := l.tidy(now.Add(tidyFront)); err != nil {
+		t.Fatal(err)
+	}
+	if holds("second") {
+		t.Error("what was left behind is still there")
+	}
+}
+
+// TestUnreadableFront: a front that cannot be read does not keep a node from
+// writing its journal.
+func TestUnreadableFront(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, frontFile), 0o750); err != nil {
+		t.Fatal(err)
+	}
+	j := openTest(t, dir)
+	commitTest(t, j, entry("a", 0))
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := Export(dir, Query{}, &out); err != nil || strings.Count(out.String(), "\n") != 2 || !strings.Contains(out.String(), frontLoose) {
+		t.Errorf("export: %v\n%s", err, &out)
+	}
+}
+
+func FuzzFront(f *testing.F) {
+	it := item{seq: 1, time: 5, call: "call", kind: "kind", data: []byte(`{}`)}
+	f.Add(appendFrame(nil, "node", []item{it}))
+	f.Add(appendFrame(nil, "", nil))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		records, rest := cutFrame(b)
+		if len(rest) > len(b) {
+			t.Error("more came out than went in")
+		}
+		_, _ = after(records, 1, digest{})
+	})
+}
