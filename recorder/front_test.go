@@ -172,6 +172,37 @@ func TestChangedFront(t *testing.T) {
 	}
 }
 
+// TestFrontHidesNoCut: a record that was cut off the database is missed although
+// the front still has it.
+func TestFrontHidesNoCut(t *testing.T) {
+	live, dir, release := stuck(t)
+	dead := crashed(t, dir)
+	release()
+	if err := live.Close(); err != nil {
+		t.Fatal(err)
+	}
+	db, err := openPool(dsn(filepath.Join(dead, databaseFile), "rw"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Exec("DELETE FROM records WHERE seq = 2"); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Verify(dead); err == nil || !strings.Contains(err.Error(), "record 2") {
+		t.Errorf("got %v, want a complaint about record 2", err)
+	}
+	j := openTest(t, dead)
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Verify(dead); err == nil {
+		t.Error("the next start made it good")
+	}
+}
+
 // TestDetachedFront: records that do not follow those of the database are kept
 // as evidence, and the journal says so.
 func TestDetachedFront(t *testing.T) {

@@ -263,6 +263,9 @@ func (v *verifier) loadState(db *sql.DB) (end uint64, err error) {
 		if ok && uint64(last.Int64) > h.seq {
 			v.problem(h.seq+1, "it was added after the head in the database was signed")
 		}
+		if ok && uint64(last.Int64) < h.seq { // not even if the front has it: both are of one transaction
+			v.problem(uint64(last.Int64)+1, "it is missing from the database, whose head was signed for it")
+		}
 	}
 	return uint64(last.Int64), v.loadCheckpoints(tx, last.Int64 > 0)
 }

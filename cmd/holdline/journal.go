@@ -27,6 +27,9 @@ func (c verifyCmd) Run(a app) error {
 	}
 	_, err = fmt.Fprintf(a.out, "ok: %d records (%d to %d) of %s, the last of %s\n%d signed checkpoints, key %s\nhead %s\n",
 		r.Records, r.First, r.Last, r.Node, r.LastTime.Format(time.RFC3339), r.Checkpoints, r.KeyID, r.Head)
+	if err == nil && r.Unsigned > 0 {
+		_, err = fmt.Fprintf(a.out, "%d of them are chained and not signed yet: a running node does so at once, after a crash the next start does\n", r.Unsigned)
+	}
 	return err
 }
 
