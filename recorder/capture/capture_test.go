@@ -111,7 +111,7 @@ func TestDiskThatFails(t *testing.T) {
 func TestHeadersAreWhatToolsExpect(t *testing.T) {
 	for _, a := range []string{"192.0.2.1:5060", "[2001:db8::1]:5060"} {
 		from := netip.MustParseAddrPort(a)
-		for network, b := range map[string][]byte{"udp": Datagram(from, from, []byte("odd")), "tcp": segment(from, from, 1, []byte("odd"))} {
+		for network, b := range map[string][]byte{"udp": Datagram(from, from, []byte("odd")), "tcp": appendSegment(nil, from, from, 1, []byte("odd"))} {
 			gotNetwork, src, dst, body, err := payload(b)
 			if err != nil || gotNetwork != network || src != from || dst != from || string(body) != "odd" {
 				t.Errorf("%s %s: %s %s %s %q %v", a, network, gotNetwork, src, dst, body, err)

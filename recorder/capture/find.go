@@ -124,7 +124,7 @@ func Renumber(found []Found) {
 	for i := range found {
 		if m := &found[i]; m.Network == "tcp" {
 			f := flow{m.From, m.To}
-			m.Data = segment(m.From, m.To, next[f]+1, m.Raw)
+			m.Data = appendSegment(nil, m.From, m.To, next[f]+1, m.Raw)
 			next[f] += uint32(len(m.Raw))
 		}
 	}

@@ -15,48 +15,72 @@ const (
 // not packets: the headers are made from the addresses, so that any tool can
 // read the capture.
 func Datagram(from, to netip.AddrPort, payload []byte) []byte {
-	udp := binary.BigEndian.AppendUint16(make([]byte, 0, 8+len(payload)), from.Port())
-	udp = binary.BigEndian.AppendUint16(udp, to.Port())
-	udp = binary.BigEndian.AppendUint16(udp, uint16(8+len(payload)))
-	udp = append(udp, 0, 0)
-	udp = append(udp, payload...)
-	return packet(protoUDP, 6, from.Addr(), to.Addr(), udp)
+	return appendDatagram(nil, from, to, payload)
 }
 
-// segment wraps a message into IP and TCP headers; seq is how many bytes this
-// side has sent before.
-func segment(from, to netip.AddrPort, seq uint32, payload []byte) []byte {
+func appendDatagram(dst []byte, from, to netip.AddrPort, payload []byte) []byte {
 	be := binary.BigEndian
-	tcp := be.AppendUint16(make([]byte, 0, 20+len(payload)), from.Port())
-	tcp = be.AppendUint16(tcp, to.Port())
-	tcp = be.AppendUint32(tcp, seq)
-	tcp = be.AppendUint32(tcp, 1)
-	tcp = append(tcp, 5<<4, 0x18, 0xff, 0xff, 0, 0, 0, 0) // 20 bytes, PSH and ACK, window
-	tcp = append(tcp, payload...)
-	return packet(protoTCP, 16, from.Addr(), to.Addr(), tcp)
+	dst, at := appendIP(dst, protoUDP, from.Addr(), to.Addr(), 8+len(payload))
+	dst = be.AppendUint16(dst, from.Port())
+	dst = be.AppendUint16(dst, to.Port())
+	dst = be.AppendUint16(dst, uint16(8+len(payload)))
+	dst = append(dst, 0, 0)
+	dst = append(dst, payload...)
+	sumTransport(dst[at:], protoUDP, 6, from.Addr(), to.Addr())
+	return dst
 }
 
-// packet wraps a transport's bytes into an IP header and puts in both
-// checksums; sum is where the transport's own is.
-func packet(proto byte, sum int, from, to netip.Addr, body []byte) []byte {
+// appendSegment wraps a message into IP and TCP headers; seq is how many bytes
+// this side has sent before.
+func appendSegment(dst []byte, from, to netip.AddrPort, seq uint32, payload []byte) []byte {
+	be := binary.BigEndian
+	dst, at := appendIP(dst, protoTCP, from.Addr(), to.Addr(), 20+len(payload))
+	dst = be.AppendUint16(dst, from.Port())
+	dst = be.AppendUint16(dst, to.Port())
+	dst = be.AppendUint32(dst, seq)
+	dst = be.AppendUint32(dst, 1)
+	dst = append(dst, 5<<4, 0x18, 0xff, 0xff, 0, 0, 0, 0) // 20 bytes, PSH and ACK, window
+	dst = append(dst, payload...)
+	sumTransport(dst[at:], protoTCP, 16, from.Addr(), to.Addr())
+	return dst
+}
+
+// appendIP appends an IP header for size bytes of a transport protocol, and
+// tells where those begin.
+func appendIP(dst []byte, proto byte, from, to netip.Addr, size int) ([]byte, int) {
 	be := binary.BigEndian
 	from, to = from.Unmap(), to.Unmap()
-	pseudo := append(append([]byte{}, from.AsSlice()...), to.AsSlice()...)
-	pseudo = be.AppendUint32(pseudo, uint32(len(body)))
-	pseudo = append(pseudo, 0, 0, 0, proto)
-	be.PutUint16(body[sum:], checksum(pseudo, body))
+	at := len(dst)
 	if from.Is4() && to.Is4() {
-		ip := []byte{0x45, 0, 0, 0, 0, 0, 0x40, 0, 64, proto, 0, 0}
-		be.PutUint16(ip[2:], uint16(20+len(body)))
-		ip = append(append(ip, from.AsSlice()...), to.AsSlice()...)
-		be.PutUint16(ip[10:], checksum(ip))
-		return append(ip, body...)
+		a, b := from.As4(), to.As4()
+		dst = append(dst, 0x45, 0, 0, 0, 0, 0, 0x40, 0, 64, proto, 0, 0)
+		dst = append(append(dst, a[:]...), b[:]...)
+		be.PutUint16(dst[at+2:], uint16(20+size))
+		be.PutUint16(dst[at+10:], checksum(dst[at:]))
+		return dst, len(dst)
 	}
 	a, b := from.As16(), to.As16()
-	ip := []byte{0x60, 0, 0, 0, 0, 0, proto, 64}
-	be.PutUint16(ip[4:], uint16(len(body)))
-	ip = append(append(ip, a[:]...), b[:]...)
-	return append(ip, body...)
+	dst = append(dst, 0x60, 0, 0, 0, 0, 0, proto, 64)
+	dst = append(append(dst, a[:]...), b[:]...)
+	be.PutUint16(dst[at+4:], uint16(size))
+	return dst, len(dst)
+}
+
+// sumTransport puts the checksum of a transport's bytes where it belongs.
+func sumTransport(body []byte, proto byte, where int, from, to netip.Addr) {
+	var room [40]byte
+	from, to = from.Unmap(), to.Unmap()
+	var pseudo []byte
+	if from.Is4() && to.Is4() {
+		a, b := from.As4(), to.As4()
+		pseudo = append(append(room[:0], a[:]...), b[:]...)
+	} else {
+		a, b := from.As16(), to.As16()
+		pseudo = append(append(room[:0], a[:]...), b[:]...)
+	}
+	pseudo = binary.BigEndian.AppendUint32(pseudo, uint32(len(body)))
+	pseudo = append(pseudo, 0, 0, 0, proto)
+	binary.BigEndian.PutUint16(body[where:], checksum(pseudo, body))
 }
 
 // checksum is the Internet checksum (RFC 1071). All parts but the last must

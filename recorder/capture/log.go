@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -171,6 +172,7 @@ type keeper struct {
 	until  time.Time // when the next file begins
 	buf    bytes.Buffer
 	pcap   *Writer
+	room   []byte // a packet is made here
 	sums   map[string]*sum
 	ended  []ended // that are told of when they are on the disk
 	flows  map[flow]uint32
@@ -271,7 +273,8 @@ func (k *keeper) take(e entry) {
 	}
 	s.n++
 	s.last = e.At
-	fmt.Fprintf(s, "%d:", len(e.Raw))
+	var size [8]byte
+	s.Write(append(strconv.AppendInt(size[:0], int64(len(e.Raw)), 10), ':'))
 	s.Write(e.Raw)
 	s.Write([]byte{','})
 	if !k.ready(e.At) {
@@ -287,9 +290,11 @@ func (k *keeper) take(e entry) {
 	}
 }
 
+// frame is the packet of a message, until the next one.
 func (k *keeper) frame(e entry, from, to netip.AddrPort) []byte {
 	if e.Network != "tcp" {
-		return Datagram(from, to, e.Raw)
+		k.room = appendDatagram(k.room[:0], from, to, e.Raw)
+		return k.room
 	}
 	f := flow{from, to}
 	seq := k.flows[f]
@@ -297,7 +302,8 @@ func (k *keeper) frame(e entry, from, to netip.AddrPort) []byte {
 		clear(k.flows) // numbers begin again: a tool then tells of a gap, and reads on
 	}
 	k.flows[f] = seq + uint32(len(e.Raw))
-	return segment(from, to, seq+1, e.Raw)
+	k.room = appendSegment(k.room[:0], from, to, seq+1, e.Raw)
+	return k.room
 }
 
 // over ends the sum of a Call-ID.
@@ -455,5 +461,5 @@ func field(raw []byte, long, short string) string {
 }
 
 func equalFold(a []byte, b string) bool {
-	return len(a) == len(b) && strings.EqualFold(string(a), b)
+	return len(a) == len(b) && bytes.EqualFold(a, []byte(b))
 }

@@ -63,7 +63,7 @@ func NewWriter(w io.Writer, what string) (*Writer, error) {
 func (p *Writer) Write(k Packet) error {
 	le := binary.LittleEndian
 	ns := uint64(k.At.UnixNano())
-	b := make([]byte, 0, 64+len(k.Data)+len(k.Comment))
+	b := beginBlock(p.buf[:0], blockPacket)
 	b = le.AppendUint32(b, 0)
 	b = le.AppendUint32(b, uint32(ns>>32))
 	b = le.AppendUint32(b, uint32(ns))
@@ -71,7 +71,7 @@ func (p *Writer) Write(k Packet) error {
 	b = le.AppendUint32(b, uint32(len(k.Data)))
 	b = appendPadded(b, k.Data)
 	b = appendOptions(b, optComment, k.Comment)
-	p.buf = appendBlock(p.buf[:0], blockPacket, b)
+	p.buf = endBlock(b, 0)
 	if _, err := p.w.Write(p.buf); err != nil {
 		return fmt.Errorf("writing a packet: %w", err)
 	}
@@ -79,12 +79,19 @@ func (p *Writer) Write(k Packet) error {
 }
 
 func appendBlock(b []byte, kind uint32, body []byte) []byte {
-	le := binary.LittleEndian
-	size := uint32(12 + len(body))
-	b = le.AppendUint32(b, kind)
-	b = le.AppendUint32(b, size)
-	b = append(b, body...)
-	return le.AppendUint32(b, size)
+	at := len(b)
+	return endBlock(append(beginBlock(b, kind), body...), at)
+}
+
+// beginBlock begins a block whose body follows; endBlock puts in its length.
+func beginBlock(b []byte, kind uint32) []byte {
+	return append(binary.LittleEndian.AppendUint32(b, kind), 0, 0, 0, 0)
+}
+
+func endBlock(b []byte, at int) []byte {
+	size := uint32(len(b) + 4 - at)
+	binary.LittleEndian.PutUint32(b[at+4:], size)
+	return binary.LittleEndian.AppendUint32(b, size)
 }
 
 func appendOptions(b []byte, code uint16, text string) []byte {
@@ -93,13 +100,13 @@ func appendOptions(b []byte, code uint16, text string) []byte {
 	if text != "" {
 		b = le.AppendUint16(b, code)
 		b = le.AppendUint16(b, uint16(len(text)))
-		b = appendPadded(b, []byte(text))
+		b = appendPadded(b, text)
 	}
 	return append(b, optEnd, 0, 0, 0)
 }
 
 // appendPadded appends data, filled up to a multiple of four bytes.
-func appendPadded(b, data []byte) []byte {
+func appendPadded[T ~string | ~[]byte](b []byte, data T) []byte {
 	b = append(b, data...)
 	for n := len(data); n%4 != 0; n++ {
 		b = append(b, 0)
