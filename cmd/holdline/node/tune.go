@@ -9,16 +9,16 @@ import (
 	"time"
 )
 
-// The collector runs when the heap has grown by a share of what is alive. With
-// few calls that is little, and it would run many times a second to keep some
-// megabytes tidy; so memory is reserved that counts and is never touched. While
-// calls come and go the share is large, because each collection goes through
-// everything that is alive: it took a quarter of the time of a call at half
-// the share of what is usual. Once they rest, what they left is collected and
-// the system gets it back, so that held calls take little memory.
+// The collector runs when the heap has grown by a share of what is alive, and
+// each time goes through everything that is: with a small share that took a
+// quarter of the time of a call. With few calls any share is little, so memory
+// is reserved that counts and is never touched. While calls come and go the
+// share is the usual one; with a larger one what stays lies so scattered that
+// held calls take a third more memory. Once calls rest, what they left is
+// collected and given back.
 const (
 	heapReserve = 24 << 20 // bytes
-	busyShare   = 200      // %
+	busyShare   = 100      // %
 	restShare   = 25
 	restAfter   = time.Second // without a call that begins or ends
 	worthIt     = 8 << 20     // bytes that a collection must be able to win
@@ -73,8 +73,7 @@ func (h *Heap) moved() {
 	h.timer.Reset(restAfter)
 }
 
-// rest tidies up after the calls. The runtime gives back in the background
-// what the smaller share does not need.
+// rest tidies up after the calls.
 func (h *Heap) rest() {
 	h.mu.Lock()
 	h.busy = false
@@ -84,11 +83,14 @@ func (h *Heap) rest() {
 	runtime.KeepAlive(h.reserve)
 }
 
-// collect collects garbage when there may be enough of it.
+// collect collects garbage and gives back what is free, when there may be
+// enough of it.
 func collect() {
-	s := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/gc/heap/live:bytes"}}
+	s := []metrics.Sample{
+		{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/memory/classes/heap/free:bytes"}, {Name: "/gc/heap/live:bytes"},
+	}
 	metrics.Read(s)
-	if s[0].Value.Uint64() > s[1].Value.Uint64()+worthIt {
-		runtime.GC()
+	if s[0].Value.Uint64()+s[1].Value.Uint64() > s[2].Value.Uint64()+worthIt {
+		debug.FreeOSMemory()
 	}
 }
