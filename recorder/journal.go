@@ -23,7 +23,7 @@ const (
 	paceEvery           = 2 * time.Millisecond // between commits, in the long run
 	paceBurst           = 8                    // commits that may come at once
 	recentKept          = 1024
-	tellEvery           = 20 * time.Millisecond // between wake-ups of the subscriptions
+	storeEvery          = 20 * time.Millisecond // between transactions, of records that the front has
 	openWait            = 2 * time.Second
 	closeWait           = 5 * time.Second
 	retryFirst          = 50 * time.Millisecond
@@ -87,6 +87,7 @@ type Journal struct {
 	tried  chan struct{} // closed when the disk was tried for the first time
 	watch  *time.Timer   // looks after patience
 	linger *time.Timer   // wakes the writer for records that nobody waits for
+	rest   *time.Timer   // wakes it for those that the front has and the database has not
 
 	watchMu sync.Mutex // one patience check at a time, callbacks included
 	stageMu sync.Mutex // marshalling and chaining; never held over disk access
@@ -113,9 +114,6 @@ type Journal struct {
 	recent   []item        // on disk, kept for subscribers, contiguous
 	news     chan struct{} // closed and replaced when there is more for subscribers
 	subs     int
-	told     time.Time   // when they were last woken
-	teller   *time.Timer // wakes them, if telling
-	telling  bool
 	over     bool // nothing will be written any more
 
 	readers readers
@@ -196,8 +194,8 @@ func newJournal(opts JournalOptions) *Journal {
 	j.watch.Stop()
 	j.linger = time.AfterFunc(time.Hour, j.nudge)
 	j.linger.Stop()
-	j.teller = time.AfterFunc(time.Hour, j.tellNow)
-	j.teller.Stop()
+	j.rest = time.AfterFunc(time.Hour, j.nudge)
+	j.rest.Stop()
 	return j
 }
 
@@ -358,6 +356,7 @@ func (j *Journal) Close() error {
 	}
 	j.watch.Stop()
 	j.linger.Stop()
+	j.rest.Stop()
 	return j.closeReport()
 }
 
@@ -368,8 +367,7 @@ func (j *Journal) closeReport() error {
 	waiters := j.waiters
 	j.waiters = nil
 	left, why := len(j.queue)+len(j.pending), j.failing
-	j.teller.Stop()
-	j.wakeAll(time.Now())
+	j.announce()
 	j.mu.Unlock()
 	for _, w := range waiters {
 		j.call(w.done, false)

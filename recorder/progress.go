@@ -1,6 +1,7 @@
 package recorder
 
 import (
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -37,6 +38,15 @@ func (j *Journal) fronted(items []item) []waiter {
 	j.durable = items[len(items)-1].pos
 	j.health.LastCommit = time.Now()
 	return j.ready()
+}
+
+// patient tells that all that waits for the database is in the front, is not
+// much, and nobody waits for it to be there.
+func (j *Journal) patient() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.ahead > 0 && j.ahead == len(j.pending) && j.ahead < maxBatch/4 &&
+		!slices.ContainsFunc(j.waiters, func(w waiter) bool { return w.stored })
 }
 
 // isDurable tells whether everything up to a place in the order is on disk.

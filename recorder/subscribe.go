@@ -152,31 +152,10 @@ func (j *Journal) since(after uint64) (items []item, first uint64, news <-chan s
 	return items, 0, j.news, over
 }
 
-// announce has the subscriptions woken: at once, or, when that was a moment ago,
-// together with what comes until then. Under load a wake-up of every follower
-// for every commit costs as much as the commits do. j.mu is held.
+// announce wakes the subscriptions. j.mu is held.
 func (j *Journal) announce() {
-	switch now := time.Now(); {
-	case j.subs == 0 || j.telling:
-	case now.Sub(j.told) >= tellEvery:
-		j.wakeAll(now)
-	default:
-		j.telling = true
-		j.teller.Reset(tellEvery - now.Sub(j.told))
+	if j.subs > 0 {
+		close(j.news)
+		j.news = make(chan struct{})
 	}
-}
-
-// tellNow wakes the subscriptions for what was not announced at once.
-func (j *Journal) tellNow() {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.telling = false
-	j.wakeAll(time.Now())
-}
-
-// wakeAll wakes the subscriptions. j.mu is held.
-func (j *Journal) wakeAll(now time.Time) {
-	j.told = now
-	close(j.news)
-	j.news = make(chan struct{})
 }

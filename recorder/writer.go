@@ -24,6 +24,7 @@ type writer struct {
 	deadline  time.Time     // when a closing journal gives up
 	tick      *time.Ticker
 	due       time.Time // of the next commit, if they come at a steady pace
+	stored    time.Time // when the last transaction ended
 }
 
 // run writes until the journal is closed and everything is on disk.
@@ -57,13 +58,17 @@ func (w *writer) turn() (end bool) {
 		return false
 	}
 	closing := w.wait()
-	if !closing {
+	if !closing && w.disk.front == nil {
 		w.pace()
 	}
 	w.j.stage()
 	w.toFront()
+	if !closing && w.rests() {
+		return false
+	}
 	for w.disk != nil && w.step() {
 	}
+	w.stored = time.Now()
 	w.j.settle()
 	if w.disk == nil {
 		return false
@@ -131,6 +136,21 @@ func (w *writer) pace() {
 	if early := w.due.Sub(now) - paceBurst*paceEvery; early > 0 {
 		time.Sleep(early)
 	}
+}
+
+// rests tells that everything is in the front and nobody waits for more, so that
+// the database can wait for company: each transaction costs a signature, and
+// wakes everybody who follows the journal. The writer is woken again for it.
+func (w *writer) rests() bool {
+	if w.disk == nil || w.disk.front == nil || !w.j.patient() {
+		return false
+	}
+	left := storeEvery - time.Since(w.stored)
+	if left <= 0 {
+		return false
+	}
+	w.j.rest.Reset(left)
+	return true
 }
 
 // open tries to open the data directory.
