@@ -236,15 +236,3 @@ func (c *cutter) digest(d *digest) {
 		c.b = c.b[copy(d[:], c.b):]
 	}
 }
-
-// after returns those records that follow a record of the journal; all of them
-// for the empty journal. ok is false if there are newer ones that do not.
-func after(list []fronted, seq uint64, hash digest) (fresh []fronted, ok bool) {
-	for len(list) > 0 && list[0].seq <= seq {
-		list = list[1:]
-	}
-	if len(list) == 0 || list[0].prev != hash {
-		return nil, len(list) == 0
-	}
-	return list, true
-}

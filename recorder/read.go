@@ -223,25 +223,6 @@ func readPage(ctx context.Context, db *sql.DB, q Query, n int, f func(Record)) e
 	return rows.Err()
 }
 
-// newest returns the records that a crash has left in the front of the journal
-// in dir, and not in its database.
-func newest(ctx context.Context, db *sql.DB, dir string) ([]fronted, error) {
-	var seq int64
-	var hash []byte
-	err := db.QueryRowContext(ctx, "SELECT seq, hash FROM records ORDER BY seq DESC LIMIT 1").Scan(&seq, &hash)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return nil, fmt.Errorf("reading the end of the journal: %w", err)
-	}
-	list, err := readFront(dir)
-	if err != nil {
-		return nil, err
-	}
-	var last digest
-	copy(last[:], hash)
-	fresh, _ := after(list, uint64(seq), last) // those of a running node may have moved on
-	return fresh, nil
-}
-
 // ReadDir calls f with every record that q selects of the journal in a data
 // directory, in order, of a running node or of a stopped one.
 func ReadDir(ctx context.Context, dir string, q Query, f func(Record) error) error {

@@ -215,22 +215,6 @@ func (v *verifier) walk(db *sql.DB) error {
 	return nil
 }
 
-// front goes on with the records that a crash has left in the front of the
-// journal alone. They are chained to those before; the next start signs them.
-func (v *verifier) front() error {
-	list, err := readFront(v.dir)
-	if err != nil {
-		return err
-	}
-	fresh, _ := after(list, v.report.Last, v.prev) // those of a running node may have moved on
-	for i := range fresh {
-		r := fresh[i].record(fresh[i].node)
-		v.record(&r)
-		v.report.Unsigned++
-	}
-	return nil
-}
-
 var errPastEnd = errors.New("past the head that was newest at the start")
 
 // loadState reads the newest head in the database and all checkpoints, in one

@@ -63,13 +63,13 @@ func (w *writer) turn() (end bool) {
 	}
 	w.j.stage()
 	w.toFront()
+	w.j.settle()
 	if !closing && w.rests() {
 		return false
 	}
 	for w.disk != nil && w.step() {
 	}
 	w.stored = time.Now()
-	w.j.settle()
 	if w.disk == nil {
 		return false
 	}

@@ -9,7 +9,7 @@ import (
 // anchored and recorded, some of them released too early.
 func (b *bench) peak() error {
 	const concurrent, rate, every = 2500, 14.0, 10
-	length := b.seconds(120)
+	length := b.seconds(240) // two minutes in make bench
 	fresh := int(rate * length.Seconds())
 	e, err := b.startHoldline(shape{recording: true})
 	if err != nil {
