@@ -4,16 +4,17 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
 )
 
-// smallDisk mounts a file system of two megabytes. It needs the right to.
-func smallDisk(t *testing.T) string {
+// smallDisk mounts a file system of some megabytes. It needs the right to.
+func smallDisk(t *testing.T, size string) string {
 	t.Helper()
 	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=2m"); err != nil {
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size="+size); err != nil {
 		t.Skipf("mounting is not permitted here: %v", err)
 	}
 	t.Cleanup(func() {
@@ -41,8 +42,15 @@ func ballast(t *testing.T, dir string) (path string) {
 	return path
 }
 
+// TestFullDiskAndRoomAgain: a disk without room for the front of the journal,
+// and one with it.
 func TestFullDiskAndRoomAgain(t *testing.T) {
-	dir := smallDisk(t)
+	t.Run("2m", func(t *testing.T) { testFullDisk(t, "2m", "") })
+	t.Run("16m", func(t *testing.T) { testFullDisk(t, "16m", strings.Repeat("x", 10_000)) })
+}
+
+func testFullDisk(t *testing.T, size, more string) {
+	dir := smallDisk(t, size)
 	degraded, recovered := make(chan string, 9), make(chan bool, 9)
 	j := openTest(t, dir, patience50, func(o *JournalOptions) {
 		o.OnDegraded = func(r string) { degraded <- r }
@@ -68,7 +76,9 @@ func TestFullDiskAndRoomAgain(t *testing.T) {
 
 	full := ballast(t, dir)
 	for i := range 2000 {
-		j.Append(entry("full", i))
+		e := entry("full", i)
+		e.Data = bye{Raw: more}
+		j.Append(e)
 	}
 	if reason := <-degraded; reason == "" {
 		t.Fatal("no reason")
