@@ -17,7 +17,8 @@ const (
 	RuleTransferPending  = "transfer-pending"  // nobody else has the caller yet
 	RuleReviewed         = "prank-reviewed"    // a prank may be let go, and somebody must listen to it
 	RuleIntakeComplete   = "intake-complete"   // the call taker has what is needed to send help
-	RuleIntakeClaimed    = "intake-claimed"    // the same, only by the call taker's own word
+	RuleDisposition      = "disposition-given" // a call for no help, by the call taker's short code
+	RuleIntakeClaimed    = "intake-claimed"    // intake is complete, only by the call taker's own word
 	RuleSurgeMode        = "surge-mode"        // supervisors relaxed the guard for a mass event
 	RuleTakerGone        = "taker-gone"        // nobody can hear the caller
 	RuleLeftAlone        = "left-alone"        // on the line, and not there
@@ -64,7 +65,11 @@ func newPolicy(name string, source []byte) *Policy {
 	}
 }
 
-func defaultTrusts() trusts { return trusts{otherSource: Proves} }
+// defaultTrusts are the levels of a policy that names none: what is in the call
+// taker's own hands never proves an intake unless a policy says so.
+func defaultTrusts() trusts {
+	return trusts{otherSource: Proves, "header": Softens, "info": Softens, "dtmf": Softens, "speech": Softens}
+}
 
 // Judge returns the verdict of the first rule that holds for f. It is pure:
 // the same facts always get the same verdict. A rule that cannot be evaluated
@@ -152,6 +157,9 @@ func (p *Policy) Name() string { return p.name }
 
 // Source returns the text of the policy as it was written, comments included.
 func (p *Policy) Source() []byte { return append([]byte(nil), p.source...) }
+
+// Proves tells whether the marks of a source count as established.
+func (p *Policy) Proves(source string) bool { return p.sources.of(source) == Proves }
 
 // Complete tells whether in is complete by sources that prove, as
 // intake.complete says in a condition.

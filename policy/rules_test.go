@@ -41,7 +41,7 @@ func TestConditions(t *testing.T) {
 		`talk == 12.5`, `talk < 20 and talk >= 12`, `rescues > 0`, `transfer == "failed" and transfer_to == "pos-2"`, `hold == 3 and holding`,
 		`redials >= 2`, `surge`, `hour == 23`, `hour >= 22 or hour < 6`, `weekday == "friday"`, `not (weekday in ["saturday", "sunday"])`,
 		`intake.nature.marked and not intake.location.marked`, `lower(trim(intake.nature.value)) == "fire"`,
-		`intake.nature.source == "dtmf" and intake.nature.by == "ann" and intake.nature.trust == "proves"`,
+		`intake.nature.source == "dtmf" and intake.nature.by == "ann" and intake.nature.trust == "softens"`,
 		`intake.nature.age == 2`, `intake.location.age == -1`, `intake.location.source == ""`, `not intake.complete`,
 		`intake.summary == "nature is marked, location and callback are not"`,
 		`speech.caller == 0`, `speech.taker == -1`, `speech.caller < 1 and speech.caller >= 0`, `max(talk, hold) > 12`, `talk > 10 ? surge : holding`,
@@ -173,7 +173,11 @@ rules:
 		rule    string
 		why     string
 	}{
-		"everything proves when left out":    {"", by("http", "dtmf", "speech"), "complete", "location, callback and nature are marked"},
+		"systems prove when left out":        {"", by("http", "eido", "webhook"), "complete", "location, callback and nature are marked"},
+		"the taker's hands do not":           {"", by("http", "http", "dtmf"), "claimed", "location, callback and nature are marked"},
+		"nor where only others are named":    {"sources: {http: proves}", disposition("header"), "claimed", "a disposition was given"},
+		"unless it is said of them":          {"sources: {info: proves}", disposition("info"), "complete", "a disposition was given"},
+		"or of all that are not named":       {"sources: {other: proves}", by("header", "dtmf", "speech"), "complete", "location, callback and nature are marked"},
 		"http proves":                        {soft, by("http", "http", "http"), "complete", "location, callback and nature are marked"},
 		"a source of its own proves":         {soft, disposition("cad"), "complete", "a disposition was given"},
 		"unless others are said not to":      {"sources: {other: ignored, http: proves}", disposition("cad"), "rest", whyIncomplete(0)},
@@ -200,14 +204,18 @@ rules:
 	}
 }
 
-// TestBuiltinWithSoftSources: the sources of the built-in policy may be
-// changed, and its rules do what is expected then.
-func TestBuiltinWithSoftSources(t *testing.T) {
-	p := parse(t, strings.Replace(string(builtinYAML), "dtmf: proves", "dtmf: softens", 1))
-	in := Intake{Disposition: {Value: "misdial", Source: "dtmf"}}
-	v := p.Judge(Facts{Kind: Emergency, Release: ReleaseBye, Intake: in})
-	if v.Decision != Review || v.Rule != RuleIntakeClaimed || v.Why != "a disposition was given, but only by the call taker's own word" {
+// TestBuiltinWithOtherSources: a centre where no system reports may say that
+// the call taker's word proves, and the rules do what is expected then.
+func TestBuiltinWithOtherSources(t *testing.T) {
+	in := Intake{Incident: {Value: "7", Source: "header"}}
+	f := Facts{Kind: Emergency, Release: ReleaseBye, Intake: in}
+	p := parse(t, strings.Replace(string(builtinYAML), "header: softens", "header: proves", 1))
+	if v := p.Judge(f); v.Decision != Allow || v.Rule != RuleIntakeComplete || v.Why != "an incident was created" {
 		t.Errorf("%+v", v)
+	}
+	v := Builtin().Judge(f)
+	if v.Decision != Review || v.Rule != RuleIntakeClaimed || v.Why != "an incident was created, but only by the call taker's own word" {
+		t.Errorf("as it comes: %+v", v)
 	}
 }
 

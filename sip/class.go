@@ -50,6 +50,9 @@ func (c *Call) classOfRelease(r *release) (Class, []string) {
 // itself (RFC 3326): that can be true, and is easily said.
 func classOfBye(r *release) (Class, []string) {
 	evidence := []string{"BYE in the dialog of the taker, from " + r.bye.req.Source()}
+	if r.leg.Seated != "" {
+		evidence = append(evidence, r.leg.Agent+" sat there when the call rang, and "+r.leg.Seated+" had signed in when it was answered")
+	}
 	for _, reason := range list(getAll(r.bye.req, "reason")) {
 		evidence = append(evidence, "Reason: "+reason)
 		if failureReason(reason) {

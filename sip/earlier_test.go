@@ -155,6 +155,9 @@ func TestWhoSatThereCounts(t *testing.T) {
 				if r.Agent != tc.agent || r.Facts.Agent != tc.agent {
 					t.Errorf("release.requested: %q, facts %q", r.Agent, r.Facts.Agent)
 				}
+				if told := strings.Contains(strings.Join(r.Evidence, "\n"), "signed in when it was answered"); told != (tc.seated != "") {
+					t.Errorf("evidence: %q", r.Evidence)
+				}
 				w.hangsUp(caller)
 			})
 		})

@@ -30,6 +30,7 @@ type stint struct {
 	leg      string
 	from, to time.Time // to is zero while it lasts
 	marks    set       // made while it lasted, or later by the same taker
+	claims   set       // the same, and those for which there is only a taker's word
 	waved    bool      // a disposition says that no help was asked for
 	dead     bool      // there was silence
 	how      parting   // how it ended
@@ -234,6 +235,15 @@ func (b *Bank) released(c *call, e Event) {
 	b.wait(s, false)
 }
 
+// claims is what is said of the call, by whomever.
+func (c *call) claims() set {
+	var m set
+	for _, s := range c.stints {
+		m |= s.claims
+	}
+	return m
+}
+
 // marks is what is established on the call, by whomever.
 func (c *call) marks() set {
 	var m set
@@ -255,16 +265,23 @@ func (b *Bank) marked(c *call, e Event) {
 			s = earlier
 		}
 	}
-	s.marks |= bit(e.Field)
-	if e.Field == policy.Disposition {
-		s.waved = true
+	s.waved = s.waved || e.Field == policy.Disposition
+	if s.claims |= bit(e.Field); !e.Claimed || e.Field == policy.Disposition {
+		s.marks |= bit(e.Field)
 	}
-	if !s.marks.help() {
-		return
+	if s.claims.help() {
+		b.neededHelp(c, s, e.Time)
 	}
+}
+
+// neededHelp counts those who had left the caller whom the taker of s has helped
+// now. The word of s is enough against whoever said nothing; against the word
+// of another taker that they had helped, it takes a source that proves.
+func (b *Bank) neededHelp(c *call, s *stint, at time.Time) {
 	for _, earlier := range slices.Concat(c.stints, c.follows) {
-		if earlier.how == left && (earlier.agent != s.agent || s.agent == "") && !earlier.to.After(s.from) {
-			b.count(earlier, Needed, true, e.Time)
+		told := s.marks.help() || !earlier.claims.help()
+		if told && earlier.how == left && (earlier.agent != s.agent || s.agent == "") && !earlier.to.After(s.from) {
+			b.count(earlier, Needed, true, at)
 		}
 	}
 }
@@ -291,7 +308,7 @@ func (b *Bank) hungUp(s *stint, at time.Time) {
 	b.count(s, Redial, false, at)
 	b.count(s, Needed, false, at)
 	b.count(s, DeadAir, s.dead, at)
-	if s.call.marks() != 0 {
+	if s.call.claims() != 0 {
 		b.count(s, GaveUp, false, at)
 		return
 	}
