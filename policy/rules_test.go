@@ -98,6 +98,9 @@ func TestRulesThatFail(t *testing.T) {
 		"nothing else decides":                 {rules("allow", "  - {name: never, when: surge, verdict: allow, why: x}\n"), Emergency, Intercept, RuleFailSafe},
 		"an intercepting rule keeps":           {rules("intercept", letGo), Emergency, Intercept, RuleFailSafe},
 		"and the reason of a later one stands": {rules("intercept", keeps), Emergency, Intercept, "rest"},
+		"a reviewing rule is made up for":      {rules("review", letGo), Emergency, Review, RuleFailSafe},
+		"and takes nothing from a keeping one": {rules("review", keeps), Emergency, Intercept, "rest"},
+		"nor reviews an administrative call":   {rules("review", letGo), Admin, Allow, "rest"},
 		"but not on a test call":               {rules("intercept", letGo), Test, Allow, "rest"},
 		"nor on an administrative one":         {rules("intercept", letGo), Admin, Allow, "rest"},
 	}
