@@ -17,6 +17,7 @@ func FactList() []Fact {
 		{"service", "string", "", nil, "The request URI of the caller's INVITE, as `urn:service:sos.fire` or `sip:911@psap.example`."},
 		{"priority", "string", "", nil, "The caller's Resource-Priority (RFC 4412), as `esnet.1`; empty when the call has none."},
 		{"release", "string", "", nil, "How the position left: `bye`; `held`, `parked`, `dead-air`, `noise`, `no-media`, `vanished` or `foreign-media` when it is still on the line (`vigil` in the configuration); or in words how else it was lost, as `session timer expired`."},
+		{"class", "string", "", []string{"", "operator", "technical", "unknown"}, "Whose doing it was, as far as the evidence goes: the call taker's; that of a phone, a network or a call-handling system that failed; or either."},
 		{"position", "string", "", nil, "The id of the position that leaves, or the SIP URI of a fallback target."},
 		{"agent", "string", "", nil, "The person signed in there; empty when unknown."},
 		{"talk", "number", "seconds", nil, "How long the taker who leaves had the caller."},

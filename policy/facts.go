@@ -12,6 +12,7 @@ type view struct {
 	Service    string     `expr:"service"`
 	Priority   string     `expr:"priority"`
 	Release    string     `expr:"release"`
+	Class      string     `expr:"class"`
 	Position   string     `expr:"position"`
 	Agent      string     `expr:"agent"`
 	Talk       float64    `expr:"talk"`
@@ -61,7 +62,7 @@ const unknown = -1
 func (p *Policy) fill(v *view, f *Facts) {
 	*v = view{
 		Kind: string(f.Kind), Service: f.Service, Priority: f.Priority, Release: string(f.Release),
-		Position: f.Position, Agent: f.Agent, Talk: f.Talk.Seconds(), Rescues: f.Rescues,
+		Class: f.Class, Position: f.Position, Agent: f.Agent, Talk: f.Talk.Seconds(), Rescues: f.Rescues,
 		Transfer: f.Transfer, TransferTo: f.TransferTo, Hold: f.Hold.Seconds(), Holding: f.Holding,
 		Speech:  speechView{Caller: f.CallerSpeech.seconds(), Taker: f.TakerSpeech.seconds()},
 		Redials: f.Redials, Surge: f.Surge, Hour: unknown,

@@ -94,6 +94,7 @@ func anyFacts(t *rapid.T) Facts {
 		Service:      rapid.SampledFrom([]string{"", "urn:service:sos", "urn:service:test.sos", "sip:911@x"}).Draw(t, "service"),
 		Priority:     rapid.SampledFrom([]string{"", "esnet.1", "3"}).Draw(t, "priority"),
 		Release:      rapid.SampledFrom([]Release{ReleaseBye, "session timer expired", ""}).Draw(t, "release"),
+		Class:        rapid.SampledFrom([]string{"", "operator", "technical", "unknown"}).Draw(t, "class"),
 		Position:     rapid.StringN(0, 20, -1).Draw(t, "position"),
 		Agent:        rapid.SampledFrom([]string{"", "ann"}).Draw(t, "agent"),
 		Talk:         time.Duration(rapid.Int64Range(-int64(time.Hour), int64(24*time.Hour)).Draw(t, "talk")),

@@ -116,6 +116,7 @@ type Facts struct {
 	Service      string // request URI of the caller's INVITE: urn:service:sos..., or a SIP URI
 	Priority     string // value of Resource-Priority (RFC 4412), as esnet.1
 	Release      Release
+	Class        string        // whose doing it was, as far as the evidence goes: operator, technical, unknown
 	Position     string        // id of the position, "" for a fallback target
 	Agent        string        // "" when unknown
 	Talk         time.Duration // since the taker answered

@@ -152,7 +152,7 @@ func TestWhoSatThereCounts(t *testing.T) {
 				w.seat(seats{"pos-1": "eve"}) // and after the answer nothing does
 				w.hangsUp(taker)
 				r := last[releaseData](w, caller.ID(), "release.requested")
-				if r.Agent != tc.agent || r.Facts.Agent != tc.agent {
+				if r.Agent != tc.agent || r.Facts.Agent != tc.agent || r.Facts.Class != string(r.Class) {
 					t.Errorf("release.requested: %q, facts %q", r.Agent, r.Facts.Agent)
 				}
 				if told := strings.Contains(strings.Join(r.Evidence, "\n"), "signed in when it was answered"); told != (tc.seated != "") {
