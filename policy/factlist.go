@@ -24,6 +24,7 @@ func FactList() []Fact {
 		{"rescues", "number", "", nil, "How often this call was rescued before."},
 		{"transfer", "string", "", []string{"", "pending", "succeeded", "failed"}, "What became of a transfer (REFER) by the position that leaves; empty when it made none."},
 		{"transfer_to", "string", "", nil, "Whom that transfer is to: the id of a position, or a SIP URI."},
+		{"transfer_reported", "string", "", nil, "Whom the call was transferred to, as the call-handling system says in a log event; empty when it says nothing. Nobody need have the caller: SIP shows that."},
 		{"hold", "number", "seconds", nil, "How long this taker had the caller on hold, all in all."},
 		{"holding", "bool", "", nil, "The caller is on hold at the moment of the release."},
 		{"intake.complete", "bool", "", nil, "Location, callback and nature are marked, or an incident is, or a disposition is, by sources that prove."},

@@ -19,6 +19,7 @@ type view struct {
 	Rescues    int        `expr:"rescues"`
 	Transfer   string     `expr:"transfer"`
 	TransferTo string     `expr:"transfer_to"`
+	Reported   string     `expr:"transfer_reported"`
 	Hold       float64    `expr:"hold"`
 	Holding    bool       `expr:"holding"`
 	Intake     intakeView `expr:"intake"`
@@ -63,7 +64,7 @@ func (p *Policy) fill(v *view, f *Facts) {
 	*v = view{
 		Kind: string(f.Kind), Service: f.Service, Priority: f.Priority, Release: string(f.Release),
 		Class: f.Class, Position: f.Position, Agent: f.Agent, Talk: f.Talk.Seconds(), Rescues: f.Rescues,
-		Transfer: f.Transfer, TransferTo: f.TransferTo, Hold: f.Hold.Seconds(), Holding: f.Holding,
+		Transfer: f.Transfer, TransferTo: f.TransferTo, Reported: f.TransferReported, Hold: f.Hold.Seconds(), Holding: f.Holding,
 		Speech:  speechView{Caller: f.CallerSpeech.seconds(), Taker: f.TakerSpeech.seconds()},
 		Redials: f.Redials, Surge: f.Surge, Hour: unknown,
 	}

@@ -22,6 +22,7 @@ type factsJSON struct {
 	Rescues    int         `json:"rescues,omitempty"`
 	Transfer   string      `json:"transfer,omitempty"`
 	TransferTo string      `json:"transfer_to,omitempty"`
+	Reported   string      `json:"transfer_reported,omitempty"`
 	Hold       float64     `json:"hold,omitempty"`
 	Holding    bool        `json:"holding,omitempty"`
 	Intake     Intake      `json:"intake,omitempty"`
@@ -42,7 +43,7 @@ func (f Facts) MarshalJSON() ([]byte, error) {
 	j := factsJSON{
 		Kind: f.Kind, Service: f.Service, Priority: f.Priority, Release: f.Release, Class: f.Class, Position: f.Position, Agent: f.Agent,
 		Talk: f.Talk.Seconds(), Rescues: f.Rescues, Transfer: f.Transfer, TransferTo: f.TransferTo,
-		Hold: f.Hold.Seconds(), Holding: f.Holding, Intake: f.Intake, Redials: f.Redials, Surge: f.Surge, At: f.At,
+		Reported: f.TransferReported, Hold: f.Hold.Seconds(), Holding: f.Holding, Intake: f.Intake, Redials: f.Redials, Surge: f.Surge, At: f.At,
 	}
 	if f.CallerSpeech.Known || f.TakerSpeech.Known {
 		j.Speech = &speechJSON{Caller: f.CallerSpeech.pointer(), Taker: f.TakerSpeech.pointer()}
@@ -59,7 +60,7 @@ func (f *Facts) UnmarshalJSON(data []byte) error {
 	*f = Facts{
 		Kind: j.Kind, Service: j.Service, Priority: j.Priority, Release: j.Release, Class: j.Class, Position: j.Position, Agent: j.Agent,
 		Talk: duration(j.Talk), Rescues: j.Rescues, Transfer: j.Transfer, TransferTo: j.TransferTo,
-		Hold: duration(j.Hold), Holding: j.Holding, Intake: j.Intake, Redials: j.Redials, Surge: j.Surge, At: j.At,
+		TransferReported: j.Reported, Hold: duration(j.Hold), Holding: j.Holding, Intake: j.Intake, Redials: j.Redials, Surge: j.Surge, At: j.At,
 	}
 	if j.Speech != nil {
 		f.CallerSpeech, f.TakerSpeech = span(j.Speech.Caller), span(j.Speech.Taker)

@@ -53,13 +53,18 @@ func classOfBye(r *release) (Class, []string) {
 	if r.leg.Seated != "" {
 		evidence = append(evidence, r.leg.Agent+" sat there when the call rang, and "+r.leg.Seated+" had signed in when it was answered")
 	}
+	class := Operator
+	if told := r.leg.Reported; told != "" && r.leg.Left == "" && r.leg.failed == "" {
+		evidence = append(evidence, "the call-handling system says that the caller was transferred to "+told+": this may be the BYE of another person")
+		class = Unclear
+	}
 	for _, reason := range list(getAll(r.bye.req, "reason")) {
 		evidence = append(evidence, "Reason: "+reason)
 		if failureReason(reason) {
 			return Unclear, evidence
 		}
 	}
-	return Operator, evidence
+	return class, evidence
 }
 
 // failureReason tells a Reason that speaks of equipment: Q.850 causes of class
