@@ -192,7 +192,7 @@ func (l *Ledger) intercepted(r policy.Record, _ releaseData) {
 	if c == nil {
 		return
 	}
-	c.drops()
+	l.dropped(c)
 	c.rescues++
 	c.waiting = true
 }
@@ -202,6 +202,14 @@ func (l *Ledger) intercepted(r policy.Record, _ releaseData) {
 func (c *call) drops() {
 	if t := c.release.author(); t.position != "" && !slices.Contains(c.dropped, t) {
 		c.dropped = append(c.dropped, t)
+	}
+}
+
+// dropped notes that somebody let c's caller down.
+func (l *Ledger) dropped(c *call) {
+	c.drops()
+	if id := c.incidentID; id != "" && len(c.dropped) > 0 && !slices.Contains(l.incidents[id], c) {
+		l.incidents[id] = append(l.incidents[id], c)
 	}
 }
 
@@ -236,7 +244,7 @@ func (l *Ledger) ended(r policy.Record, d endData) {
 	}
 	complete := l.o.Complete(c.intake)
 	if d.By == "position" && !complete {
-		c.drops()
+		l.dropped(c)
 	}
 	if why := c.owes(d, complete); why != "" {
 		l.owe(c, why, d)
@@ -250,6 +258,11 @@ func (l *Ledger) drop(c *call) {
 	}
 	if l.urns[c.emergencyID] == c {
 		delete(l.urns, c.emergencyID)
+	}
+	if rest := slices.DeleteFunc(l.incidents[c.incidentID], func(o *call) bool { return o == c }); len(rest) > 0 {
+		l.incidents[c.incidentID] = rest
+	} else {
+		delete(l.incidents, c.incidentID)
 	}
 	if who := l.callers[c.number]; who != nil {
 		who.calls = slices.DeleteFunc(who.calls, func(o *call) bool { return o == c })

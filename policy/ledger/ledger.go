@@ -51,15 +51,17 @@ type Ledger struct {
 	calls   map[string]*call // by Call-ID: the latest of that name
 	urns    map[string]*call // by emergency call identifier
 	callers map[string]*caller
-	over    []*call // in the order in which they ended
-	owed    map[string]*Callback
-	late    map[string]*Unrelayed
-	waits   map[*call]struct{} // answered calls that are not passed on yet
-	next    time.Time          // when something may be due
-	closed  []closing
-	surge   bool
-	orphans []Orphan
-	ends    []policy.Finding // alerts whose items were closed by the record that is applied
+
+	incidents map[string][]*call // by incident identifier, those that somebody dropped
+	over      []*call            // in the order in which they ended
+	owed      map[string]*Callback
+	late      map[string]*Unrelayed
+	waits     map[*call]struct{} // answered calls that are not passed on yet
+	next      time.Time          // when something may be due
+	closed    []closing
+	surge     bool
+	orphans   []Orphan
+	ends      []policy.Finding // alerts whose items were closed by the record that is applied
 }
 
 var _ policy.Follower = (*Ledger)(nil)
@@ -70,7 +72,7 @@ func New(o Options) *Ledger {
 		o.Complete = policy.Intake.Complete
 	}
 	return &Ledger{
-		o: o, calls: map[string]*call{}, urns: map[string]*call{}, callers: map[string]*caller{},
+		o: o, calls: map[string]*call{}, urns: map[string]*call{}, incidents: map[string][]*call{}, callers: map[string]*caller{},
 		owed: map[string]*Callback{}, late: map[string]*Unrelayed{}, waits: map[*call]struct{}{},
 	}
 }

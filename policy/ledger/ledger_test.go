@@ -324,7 +324,7 @@ func TestUnrelayedKnobs(t *testing.T) {
 
 // TestRedials: whoever dropped a caller is named to who routes the next call.
 func TestRedials(t *testing.T) {
-	earlier := func(b *book, number string) Earlier { return b.l.Earlier("<sip:"+number+"@x>", "", "", b.at) }
+	earlier := func(b *book, number string) Earlier { return b.l.Earlier("<sip:"+number+"@x>", "", "", "", b.at) }
 	tests := map[string]struct {
 		call func(b *book)
 		want Earlier
@@ -391,8 +391,47 @@ func TestRedials(t *testing.T) {
 	b.taken("c", "anonymous", "pos-1", "ann")
 	b.left("c", "pos-1", "ann")
 	b.ends("c", "error")
-	if e := b.l.Earlier("<sip:anonymous@x>", "", "urn:emergency:uid:callid:c", b.at); e.Redials != 1 || len(e.Avoid) != 2 {
+	if e := b.l.Earlier("<sip:anonymous@x>", "", "urn:emergency:uid:callid:c", "", b.at); e.Redials != 1 || len(e.Avoid) != 2 {
 		t.Errorf("by emergency identifier: %+v", e)
+	}
+}
+
+// TestSameIncident: who dropped a caller of an incident is avoided by the next
+// call of it, which may be another caller's and is no redial.
+func TestSameIncident(t *testing.T) {
+	const incident = "urn:emergency:uid:incidentid:1"
+	b := newBook(t, usual())
+	b.write("call.offered", "c", "kind", "emergency", "from", "<sip:anonymous@x>", "incidentId", incident, "position", "pos-1", "agent", "ann")
+	b.write("call.answered", "c", "position", "pos-1", "agent", "ann")
+	b.left("c", "pos-1", "ann")
+	b.ends("c", "caller")
+	b.pass(time.Minute)
+	earlier := func() Earlier { return b.l.Earlier("<sip:anonymous@x>", "", "", incident, b.at) }
+	want := Earlier{0, []string{"target pos-1", "agent ann"}, "another call of this incident; 1m0s ago pos-1 left before intake was complete"}
+	if d := cmp.Diff(want, earlier()); d != "" {
+		t.Errorf("-want +got:\n%s", d)
+	}
+	b.pass(keepCalls + time.Minute)
+	b.write("node.heartbeat", "")
+	if e := earlier(); e.Note != "" || len(b.l.incidents) != 0 {
+		t.Errorf("long after: %+v, %d incidents remembered", e, len(b.l.incidents))
+	}
+}
+
+// TestNoteOfAClaim: the next taker is told that the one before only said that
+// intake was complete.
+func TestNoteOfAClaim(t *testing.T) {
+	o := usual()
+	o.Complete = func(policy.Intake) bool { return false }
+	b := newBook(t, o)
+	b.taken("c", "5045550100", "pos-1", "ann")
+	b.asked("c")
+	b.write("release.requested", "c", "position", "pos-1", "agent", "ann", "how", "bye")
+	b.write("release.allowed", "c", "position", "pos-1", "agent", "ann")
+	b.ends("c", "position")
+	want := Earlier{1, []string{"target pos-1", "agent ann"}, "redial: call 2 of this caller; 0s ago pos-1 left, and only said that intake was complete"}
+	if d := cmp.Diff(want, b.l.Earlier("<tel:5045550100>", "", "", "", b.at)); d != "" {
+		t.Errorf("-want +got:\n%s", d)
 	}
 }
 
