@@ -230,6 +230,7 @@ func (l *Ledger) calledOff(r policy.Record, _ releaseData) {
 
 // ended closes a call and opens what it leaves behind.
 func (l *Ledger) ended(r policy.Record, d endData) {
+	l.calledBack(r, d)
 	c := l.open(r)
 	if c == nil {
 		return

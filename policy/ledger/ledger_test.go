@@ -153,6 +153,45 @@ func TestWhoIsOwedACallback(t *testing.T) {
 			b.write("call.offered", "o", "kind", "admin", "from", "<sip:p@psap>", "requestUri", "sip:15045550100@trunk")
 			b.write("call.answered", "o", "position", "trunk")
 		}, nil},
+		"called back, and the call taker hangs up at once": {func(b *book) {
+			b.taken("c", number, "p", "ann")
+			b.ends("c", "caller")
+			b.write("call.offered", "o", "kind", "admin", "from", "<sip:p@psap>", "requestUri", "sip:15045550100@trunk")
+			b.write("call.answered", "o", "position", "trunk")
+			b.pass(3 * time.Second)
+			b.ends("o", "position")
+		}, []Cause{HungUp}},
+		"the same, by ourselves": {func(b *book) {
+			b.taken("c", number, "p", "ann")
+			b.ends("c", "caller")
+			b.write("callback.started", "c", "id", "c")
+			b.write("callback.done", "c", "id", "c", "by", "ann", "call", "o")
+			b.pass(3 * time.Second)
+			b.ends("o", "position")
+		}, []Cause{HungUp}},
+		"called back, and the caller has nothing to say": {func(b *book) {
+			b.taken("c", number, "p", "ann")
+			b.ends("c", "caller")
+			b.write("callback.done", "c", "id", "c", "by", "ann", "call", "o")
+			b.pass(3 * time.Second)
+			b.ends("o", "caller")
+		}, nil},
+		"called back, and they talk": {func(b *book) {
+			b.taken("c", number, "p", "ann")
+			b.ends("c", "caller")
+			b.write("callback.done", "c", "id", "c", "by", "ann", "call", "o")
+			b.pass(callbackTalk)
+			b.ends("o", "position")
+		}, nil},
+		"cut short, and done in the end": {func(b *book) {
+			b.taken("c", number, "p", "ann")
+			b.ends("c", "caller")
+			b.write("callback.done", "c", "id", "c", "by", "ann", "call", "o")
+			b.ends("o", "error")
+			b.write("callback.done", "c", "id", "c", "by", "bob", "call", "o2")
+			b.pass(time.Minute)
+			b.ends("o2", "position")
+		}, nil},
 		"called back, nobody answers": {func(b *book) {
 			b.taken("c", number, "p", "ann")
 			b.ends("c", "caller")
