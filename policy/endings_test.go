@@ -59,6 +59,15 @@ func TestLegitimateEndings(t *testing.T) {
 		"a short call without a word: shortness proves nothing": {
 			call(func(f *Facts) { f.Talk = 15 * time.Second }), Intercept, RuleIntakeIncomplete,
 		},
+		"another centre, after the transfer, in the end": {
+			call(func(f *Facts) { f.Outside, f.Position, f.Talk = true, "sip:911@psap-b", 90*time.Second }), Allow, RuleOtherCentre,
+		},
+		"another centre that hangs up at once": {
+			call(func(f *Facts) { f.Outside, f.Position, f.Talk = true, "sip:911@psap-b", 9*time.Second }), Intercept, RuleIntakeIncomplete,
+		},
+		"another centre that is silent": {
+			call(func(f *Facts) { f.Outside, f.Talk, f.Release = true, 90*time.Second, ReleaseDeadAir }), Intercept, RuleLeftAlone,
+		},
 		"surge mode relaxes the whole centre":           {call(func(f *Facts) { f.Surge = true }), Allow, RuleSurgeMode},
 		"surge mode does not relax transfers":           {call(func(f *Facts) { f.Surge, f.Transfer = true, "pending" }), Intercept, RuleTransferPending},
 		"a failure of phone or network: same guard":     {call(func(f *Facts) { f.Release = "session timer expired" }), Intercept, RuleIntakeIncomplete},

@@ -20,6 +20,7 @@ func FactList() []Fact {
 		{"class", "string", "", []string{"", "operator", "technical", "unknown"}, "Whose doing it was, as far as the evidence goes: the call taker's; that of a phone, a network or a call-handling system that failed; or either."},
 		{"position", "string", "", nil, "The id of the position that leaves, or the SIP URI of a fallback target."},
 		{"agent", "string", "", nil, "The person signed in there; empty when unknown."},
+		{"outside", "bool", "", nil, "The one who leaves is another centre: the call was transferred to it, and `transfer.allow` names it."},
 		{"talk", "number", "seconds", nil, "How long the taker who leaves had the caller."},
 		{"rescues", "number", "", nil, "How often this call was rescued before."},
 		{"transfer", "string", "", []string{"", "pending", "succeeded", "failed"}, "What became of a transfer (REFER) by the position that leaves; empty when it made none."},

@@ -15,6 +15,7 @@ type view struct {
 	Class      string     `expr:"class"`
 	Position   string     `expr:"position"`
 	Agent      string     `expr:"agent"`
+	Outside    bool       `expr:"outside"`
 	Talk       float64    `expr:"talk"`
 	Rescues    int        `expr:"rescues"`
 	Transfer   string     `expr:"transfer"`
@@ -63,7 +64,7 @@ const unknown = -1
 func (p *Policy) fill(v *view, f *Facts) {
 	*v = view{
 		Kind: string(f.Kind), Service: f.Service, Priority: f.Priority, Release: string(f.Release),
-		Class: f.Class, Position: f.Position, Agent: f.Agent, Talk: f.Talk.Seconds(), Rescues: f.Rescues,
+		Class: f.Class, Position: f.Position, Agent: f.Agent, Outside: f.Outside, Talk: f.Talk.Seconds(), Rescues: f.Rescues,
 		Transfer: f.Transfer, TransferTo: f.TransferTo, Reported: f.TransferReported, Hold: f.Hold.Seconds(), Holding: f.Holding,
 		Speech:  speechView{Caller: f.CallerSpeech.seconds(), Taker: f.TakerSpeech.seconds()},
 		Redials: f.Redials, Surge: f.Surge, Hour: unknown,

@@ -102,6 +102,7 @@ func anyFacts(t *rapid.T) Facts {
 		Transfer:         rapid.SampledFrom([]string{"", "pending", "failed"}).Draw(t, "transfer"),
 		TransferReported: rapid.SampledFrom([]string{"", "sip:x@y"}).Draw(t, "reported"),
 		Hold:             time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "hold")),
+		Outside:          rapid.Bool().Draw(t, "outside"),
 		Holding:          rapid.Bool().Draw(t, "holding"),
 		CallerSpeech:     span("caller speech"),
 		TakerSpeech:      span("taker speech"),
@@ -137,7 +138,7 @@ func TestBuiltinProperties(t *testing.T) {
 			if !guarded(f.Kind) && v.Decision != Allow {
 				t.Fatalf("a call that is not guarded: %+v", v)
 			}
-			if guarded(f.Kind) && !f.Surge && !f.Intake.Complete() && v.Decision != Intercept {
+			if guarded(f.Kind) && !f.Surge && !f.Outside && !f.Intake.Complete() && v.Decision != Intercept {
 				t.Fatalf("a caller was let go without intake: %+v", v)
 			}
 			if guarded(f.Kind) && f.Transfer == "pending" && v.Decision != Intercept {

@@ -18,6 +18,7 @@ type factsJSON struct {
 	Class      string      `json:"class,omitempty"`
 	Position   string      `json:"position"`
 	Agent      string      `json:"agent,omitempty"`
+	Outside    bool        `json:"outside,omitempty"`
 	Talk       float64     `json:"talk"`
 	Rescues    int         `json:"rescues,omitempty"`
 	Transfer   string      `json:"transfer,omitempty"`
@@ -43,7 +44,7 @@ func (f Facts) MarshalJSON() ([]byte, error) {
 	j := factsJSON{
 		Kind: f.Kind, Service: f.Service, Priority: f.Priority, Release: f.Release, Class: f.Class, Position: f.Position, Agent: f.Agent,
 		Talk: f.Talk.Seconds(), Rescues: f.Rescues, Transfer: f.Transfer, TransferTo: f.TransferTo,
-		Reported: f.TransferReported, Hold: f.Hold.Seconds(), Holding: f.Holding, Intake: f.Intake, Redials: f.Redials, Surge: f.Surge, At: f.At,
+		Outside: f.Outside, Reported: f.TransferReported, Hold: f.Hold.Seconds(), Holding: f.Holding, Intake: f.Intake, Redials: f.Redials, Surge: f.Surge, At: f.At,
 	}
 	if f.CallerSpeech.Known || f.TakerSpeech.Known {
 		j.Speech = &speechJSON{Caller: f.CallerSpeech.pointer(), Taker: f.TakerSpeech.pointer()}
@@ -60,7 +61,7 @@ func (f *Facts) UnmarshalJSON(data []byte) error {
 	*f = Facts{
 		Kind: j.Kind, Service: j.Service, Priority: j.Priority, Release: j.Release, Class: j.Class, Position: j.Position, Agent: j.Agent,
 		Talk: duration(j.Talk), Rescues: j.Rescues, Transfer: j.Transfer, TransferTo: j.TransferTo,
-		TransferReported: j.Reported, Hold: duration(j.Hold), Holding: j.Holding, Intake: j.Intake, Redials: j.Redials, Surge: j.Surge, At: j.At,
+		Outside: j.Outside, TransferReported: j.Reported, Hold: duration(j.Hold), Holding: j.Holding, Intake: j.Intake, Redials: j.Redials, Surge: j.Surge, At: j.At,
 	}
 	if j.Speech != nil {
 		f.CallerSpeech, f.TakerSpeech = span(j.Speech.Caller), span(j.Speech.Taker)

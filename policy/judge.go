@@ -19,6 +19,7 @@ const (
 	RuleIntakeComplete   = "intake-complete"   // the call taker has what is needed to send help
 	RuleDisposition      = "disposition-given" // a call for no help, by the call taker's short code
 	RuleIntakeClaimed    = "intake-claimed"    // intake is complete, only by the call taker's own word
+	RuleOtherCentre      = "other-centre"      // another centre has had the caller, and ends the call
 	RuleSurgeMode        = "surge-mode"        // supervisors relaxed the guard for a mass event
 	RuleTakerGone        = "taker-gone"        // nobody can hear the caller
 	RuleLeftAlone        = "left-alone"        // on the line, and not there

@@ -123,6 +123,9 @@ type Facts struct {
 	Rescues    int           // how often this call was rescued before
 	Transfer   string        // of this release's author: "", pending, succeeded, failed
 	TransferTo string        // whom that transfer is to: position id or SIP URI
+	// Outside tells that the author is another centre: the call was transferred to
+	// it, and the list of those that calls may be transferred to names it.
+	Outside bool
 	// TransferReported is whom the call-handling system says that it went to,
 	// where SIP shows nothing of it.
 	TransferReported string

@@ -28,7 +28,7 @@ func TestConditions(t *testing.T) {
 	at := time.Date(2026, 8, 14, 23, 30, 0, 0, time.FixedZone("CDT", -5*3600)) // a Friday
 	facts := Facts{
 		Kind: Emergency, Service: "urn:service:sos.fire", Priority: "esnet.1", Release: "session timer expired",
-		Class: "technical", Position: "pos-1", Agent: "ann", Talk: 12500 * time.Millisecond, Rescues: 1, Transfer: "failed", TransferTo: "pos-2", TransferReported: "sip:b@x",
+		Class: "technical", Position: "pos-1", Agent: "ann", Talk: 12500 * time.Millisecond, Rescues: 1, Transfer: "failed", TransferTo: "pos-2", TransferReported: "sip:b@x", Outside: true,
 		Hold: 3 * time.Second, Holding: true, Redials: 2, Surge: true, At: at,
 		CallerSpeech: Measured(0),
 		Intake: Intake{
@@ -38,7 +38,7 @@ func TestConditions(t *testing.T) {
 	hold := []string{
 		`kind == "emergency"`, `kind in ["emergency", "admin"]`, `service startsWith "urn:service:sos"`, `service matches "^urn:.*\\.fire$"`,
 		`priority == "esnet.1"`, `hasPrefix(priority, "esnet")`, `release != "bye"`, `class == "technical"`, `position == "pos-1" and agent == "ann"`,
-		`talk == 12.5`, `talk < 20 and talk >= 12`, `rescues > 0`, `transfer == "failed" and transfer_to == "pos-2"`, `transfer_reported == "sip:b@x"`, `hold == 3 and holding`,
+		`talk == 12.5`, `talk < 20 and talk >= 12`, `rescues > 0`, `transfer == "failed" and transfer_to == "pos-2"`, `transfer_reported == "sip:b@x" and outside`, `hold == 3 and holding`,
 		`redials >= 2`, `surge`, `hour == 23`, `hour >= 22 or hour < 6`, `weekday == "friday"`, `not (weekday in ["saturday", "sunday"])`,
 		`intake.nature.marked and not intake.location.marked`, `lower(trim(intake.nature.value)) == "fire"`,
 		`intake.nature.source == "dtmf" and intake.nature.by == "ann" and intake.nature.trust == "softens"`,

@@ -261,6 +261,51 @@ func TestTakersWhoDecline(t *testing.T) {
 	}
 }
 
+// TestAnotherCentreEndsTheCall: a centre that is named on the list has had the
+// caller for long enough, and may end the call; one that hangs up at once, and
+// whoever answers where calls may go anywhere, may not.
+func TestAnotherCentreEndsTheCall(t *testing.T) {
+	for name, tc := range map[string]struct {
+		allow []string
+		talk  time.Duration
+		kept  bool
+	}{
+		"named":                   {[]string{"pos-*", "sip:*@" + hosts["pos-2"]}, 40 * time.Second, false},
+		"named, and gone at once": {[]string{"sip:*@" + hosts["pos-2"]}, 10 * time.Second, true},
+		"anybody":                 {[]string{"*"}, 40 * time.Second, true},
+		"anybody, in another way": {[]string{"sip:*"}, 40 * time.Second, true},
+		"there is no list":        {nil, 40 * time.Second, true},
+		"one of ours: as ever":    {[]string{"pos-2"}, 40 * time.Second, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := usualSettings()
+			s.TransferTo = tc.allow
+			if !strings.Contains(name, "ours") {
+				s.Positions = slices.DeleteFunc(s.Positions, func(p Position) bool { return p.ID == "pos-2" })
+			}
+			inWorld(t, s, []string{"caller", "pos-1", "pos-2", "fallback"}, func(w *world) {
+				caller := w.calls("caller")
+				pos := w.answers("pos-1")
+				w.refers(pos, "<"+uriFor("pos-2")+">")
+				other := w.answers("pos-2")
+				w.hangsUp(pos)
+				w.pass(tc.talk)
+				w.hangsUp(other)
+				if f := last[releaseData](w, caller.ID(), "release.requested").Facts; f.Outside != (!tc.kept || tc.talk < 30*time.Second) {
+					t.Errorf("facts %+v", f)
+				}
+				if tc.kept {
+					w.answers("fallback")
+					w.hangsUp(caller)
+				} else {
+					w.ended(caller, "caller", "BYE", true)
+				}
+				w.nothingLeft()
+			})
+		})
+	}
+}
+
 // 5: transfers that the list does not allow, that go in a circle, or that
 // nobody answers leave the caller with the taker, and a supervisor is told.
 func TestTransfersThatLeadNowhere(t *testing.T) {

@@ -55,6 +55,8 @@ func (c *call) owes(d endData, complete bool) Cause {
 	switch {
 	case complete || d.By == "supervisor":
 		return ""
+	case c.outside && !c.waiting && (d.By == "position" || d.By == "caller"):
+		return "" // another centre has taken the caller over
 	case d.By == "position" && c.intake.Complete():
 		return "" // by the call taker's own word, which a supervisor reviews
 	case d.By == "position":

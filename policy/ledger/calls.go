@@ -27,6 +27,7 @@ type call struct {
 	release                 releaseData
 	ended                   time.Time
 	by                      string // who ended it
+	outside                 bool   // another centre has it, or had it last
 	surge                   bool   // surge mode was on when it was offered
 }
 
@@ -57,6 +58,7 @@ type offerData struct {
 type answerData struct {
 	Position string `json:"position"`
 	Agent    string `json:"agent"`
+	Outside  bool   `json:"outside"`
 }
 
 type releaseData struct {
@@ -128,7 +130,8 @@ func (l *Ledger) answered(r policy.Record, d answerData) {
 	if c == nil {
 		return
 	}
-	c.position, c.agent, c.waiting = d.Position, d.Agent, false
+	moved := c.outside != d.Outside
+	c.position, c.agent, c.waiting, c.outside = d.Position, d.Agent, false, d.Outside
 	if c.kind != policy.Emergency {
 		if c.answered.IsZero() {
 			c.answered = r.Time
@@ -136,8 +139,11 @@ func (l *Ledger) answered(r policy.Record, d answerData) {
 		}
 		return
 	}
-	if c.answered.IsZero() {
+	first := c.answered.IsZero()
+	if first {
 		c.answered = r.Time
+	}
+	if first || moved {
 		l.looksRelayed(c, r.Time, "")
 	}
 }
@@ -244,7 +250,7 @@ func (l *Ledger) ended(r policy.Record, d endData) {
 		l.wait(c)
 	}
 	complete := l.o.Complete(c.intake)
-	if d.By == "position" && !complete {
+	if d.By == "position" && !complete && !c.outside {
 		l.dropped(c)
 	}
 	if why := c.owes(d, complete); why != "" {

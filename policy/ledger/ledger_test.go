@@ -457,6 +457,41 @@ func TestSameIncident(t *testing.T) {
 	}
 }
 
+// TestAnotherCentre: whom another centre has taken over is not owed anything
+// here, unless it hung up at once.
+func TestAnotherCentre(t *testing.T) {
+	transferred := func() *book {
+		b := newBook(t, usual())
+		b.taken("c", "5045550100", "pos-1", "ann")
+		b.pass(20 * time.Second)
+		b.write("call.answered", "c", "position", "sip:911@psap-b", "outside", true)
+		return b
+	}
+	for _, by := range []string{"caller", "position"} {
+		b := transferred()
+		b.pass(5 * time.Minute)
+		b.ends("c", by)
+		b.pass(time.Hour)
+		b.owes()
+		if late := b.l.Unrelayed(b.at, true); len(late) != 0 || len(b.found) != 0 {
+			t.Errorf("ended by %s: unrelayed %+v, found %+v", by, late, b.found)
+		}
+		if e := b.l.Earlier("<tel:5045550100>", "", "", "", b.at); len(e.Avoid) != 0 {
+			t.Errorf("ended by %s: avoided %v", by, e.Avoid)
+		}
+	}
+	b := transferred()
+	b.write("release.requested", "c", "position", "sip:911@psap-b", "how", "bye")
+	b.write("release.intercepted", "c", "position", "sip:911@psap-b")
+	b.write("rescue.answered", "c", "position", "fallback")
+	b.pass(10 * time.Minute)
+	b.ends("c", "caller")
+	b.owes(HungUp)
+	if late := b.l.Unrelayed(b.at, false); len(late) != 1 {
+		t.Errorf("taken back: unrelayed %+v", late)
+	}
+}
+
 // TestNoteOfAClaim: the next taker is told that the one before only said that
 // intake was complete.
 func TestNoteOfAClaim(t *testing.T) {
