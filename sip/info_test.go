@@ -58,6 +58,37 @@ func TestInfoMarks(t *testing.T) {
 	}
 }
 
+// TestCodesByInfo: a phone that sends its keys by INFO gives a code like any
+// other, and the caller sees none of it; other digits pass.
+func TestCodesByInfo(t *testing.T) {
+	inWorld(t, usualSettings(), []string{"caller", "pos-1"}, func(w *world) {
+		caller := w.calls("caller")
+		pos := w.answers("pos-1")
+		press := func(contentType, body string) {
+			res, err := pos.Request(w.ctx, phone.Request{Method: "INFO", ContentType: contentType, Body: []byte(body)})
+			w.must(err)
+			if res.StatusCode != 200 {
+				t.Errorf("%q: %d", body, res.StatusCode)
+			}
+			w.pass(100 * time.Millisecond)
+		}
+		press("application/dtmf-relay", "Signal=5\r\nDuration=160\r\n")
+		press("application/dtmf-relay", "Signal=*\r\nDuration=160\r\n")
+		press("application/dtmf-relay", "Signal=1\r\nDuration=160\r\n")
+		press("application/dtmf", "9")
+		if seen := len(caller.Requests()); seen != 1 {
+			t.Errorf("the caller saw %d of the keys, want the one that is no code's", seen)
+		}
+		view, err := w.guard.Get(caller.ID())
+		w.must(err)
+		if m := view.Intake[policy.Disposition]; m.Value != "misdial" || m.Source != "dtmf" || m.By != "pos-1" {
+			t.Errorf("marked %+v", view.Intake)
+		}
+		w.hangsUp(pos)
+		w.ended(caller, "caller", "BYE", true)
+	})
+}
+
 // TestCallersInfoPasses: what the caller sends is never taken for intake.
 func TestCallersInfoPasses(t *testing.T) {
 	inWorld(t, usualSettings(), []string{"caller", "pos-1"}, func(w *world) {
