@@ -94,8 +94,8 @@ func (c *Call) infoMarks(l *leg, req *gosip.Request) bool {
 }
 
 // marksOf reads a JSON object with intake fields: {"location": "12 Main St",
-// "callback": true}. A body of which a key is no intake field belongs to
-// somebody else, and marks nothing.
+// "callback": true}. What is empty, false or null is not established. A body of
+// which a key is no intake field belongs to somebody else, and marks nothing.
 func marksOf(contentType string, body []byte) map[policy.Field]string {
 	kind, _, err := mime.ParseMediaType(contentType)
 	if err != nil || kind != "application/json" {
@@ -112,12 +112,14 @@ func marksOf(contentType string, body []byte) map[policy.Field]string {
 		}
 		switch v := v.(type) {
 		case string:
-			marks[f] = v
-		case bool:
-			if !v {
-				return nil
+			if v = strings.TrimSpace(v); v != "" {
+				marks[f] = v
 			}
-			marks[f] = "true"
+		case bool:
+			if v {
+				marks[f] = "true"
+			}
+		case nil:
 		default:
 			return nil
 		}

@@ -2,6 +2,7 @@ package sip
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
@@ -21,6 +22,9 @@ func TestInfoMarks(t *testing.T) {
 	}{
 		"a body of fields":           {phone.Request{ContentType: js, Body: []byte(`{"nature":"fire","location":"12 Canal"}`)}, true, policy.Location, "12 Canal"},
 		"a field that is only true":  {phone.Request{ContentType: js + ";charset=utf-8", Body: []byte(`{"incident":true}`)}, true, policy.Incident, "true"},
+		"fields without anything":    {phone.Request{ContentType: js, Body: []byte(`{"incident":"","location":"12 Canal","callback":false,"nature":null}`)}, true, policy.Location, "12 Canal"},
+		"nothing but empty ones":     {phone.Request{ContentType: js, Body: []byte(`{"incident":" ","disposition":""}`)}, true, "", ""},
+		"an empty field of a header": {phone.Request{Headers: [][2]string{{"Holdline-Intake", `incident=""; disposition=; location="12 Canal"`}}}, true, policy.Location, "12 Canal"},
 		"the intake header":          {phone.Request{Headers: [][2]string{{"Holdline-Intake", `disposition="pocket-dial"`}}}, true, policy.Disposition, "pocket-dial"},
 		"from where nobody is heard": {phone.Request{ContentType: js, Body: []byte(`{"nature":"fire"}`)}, false, "", ""},
 		"another system's object":    {phone.Request{ContentType: js, Body: []byte(`{"nature":"fire","floor":3}`)}, true, "", ""},
@@ -49,7 +53,7 @@ func TestInfoMarks(t *testing.T) {
 					t.Errorf("answered %d, the caller saw it: %v", res.StatusCode, seen)
 				}
 				mark, ok := view.Intake[tc.want]
-				if ok != (tc.want != "") || mark.Value != tc.value || ok && (mark.Source != "info" || mark.By != "pos-1") {
+				if len(view.Intake) > 1 && !strings.Contains(name, "body of fields") || ok != (tc.want != "") || mark.Value != tc.value || ok && (mark.Source != "info" || mark.By != "pos-1") {
 					t.Errorf("marked %+v", view.Intake)
 				}
 				w.hangsUp(caller)
