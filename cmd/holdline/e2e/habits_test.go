@@ -70,7 +70,7 @@ func TestLeftWithoutARelease(t *testing.T) {
 				p.passes()
 			}
 			base := fmt.Sprintf("http://127.0.0.1:%d", g.ports.console)
-			if owed := get(t, base+"/v1/callbacks"); !strings.Contains(owed, `"cause":"hung-up"`) || !strings.Contains(owed, `"position":"pos-1"`) {
+			if owed := get(t, base+"/v1/callbacks"); !strings.Contains(owed, `"number":"5045550100"`) || !strings.Contains(owed, `"position":"pos-1"`) {
 				t.Errorf("callbacks: %s", owed)
 			}
 			g.stop()
