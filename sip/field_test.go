@@ -261,6 +261,20 @@ func TestTakersWhoDecline(t *testing.T) {
 	}
 }
 
+// TestACallTakerInNeed: somebody who calls for help from a position's phone is a
+// caller like any other.
+func TestACallTakerInNeed(t *testing.T) {
+	inWorld(t, usualSettings(), []string{"pos-1", "pos-2", "fallback"}, func(w *world) {
+		caller := w.calls("pos-1", func(v *phone.Invite) { v.Headers = [][2]string{{"Contact", "<" + uriFor("pos-1") + ">"}} })
+		w.must(w.rings("pos-1").Reject(486))
+		w.hangsUp(w.answers("pos-2"))
+		w.answers("fallback")
+		w.up(caller, "the call taker in need")
+		w.hangsUp(caller)
+		w.nothingLeft()
+	})
+}
+
 // TestAnotherCentreEndsTheCall: a centre that is named on the list has had the
 // caller for long enough, and may end the call; one that hangs up at once, and
 // whoever answers where calls may go anywhere, may not.
