@@ -232,7 +232,7 @@ func TestTakersWhoDecline(t *testing.T) {
 			w.pass(16 * time.Second)
 		}},
 		"4 a redirect to a mobile phone": {Operator, 302, func(w *world, pos *phone.Call) {
-			w.must(pos.Redirect("<sip:+15045559999@mobile.example>"))
+			w.must(pos.Redirect("sip:+15045559999@mobile.example"))
 		}},
 		"a phone that is broken": {Technical, 500, func(w *world, pos *phone.Call) { w.must(pos.Reject(500)) }},
 		"a phone that is gone":   {Technical, 0, func(w *world, _ *phone.Call) { w.pass(3 * time.Second) }},
@@ -259,6 +259,30 @@ func TestTakersWhoDecline(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestRedirectsInACircle: positions that name themselves, or each other, do not
+// keep a caller from whoever comes next.
+func TestRedirectsInACircle(t *testing.T) {
+	inWorld(t, usualSettings(), []string{"caller", "pos-1", "pos-2", "fallback"}, func(w *world) {
+		caller := w.calls("caller")
+		w.must(w.rings("pos-1").Redirect(uriFor("pos-1"))) // to itself: as though it had declined
+		w.must(w.rings("pos-2").Redirect(uriFor("pos-1")))
+		w.must(w.rings("pos-1").Redirect(uriFor("pos-2"))) // once: it may know that the other is back
+		w.must(w.rings("pos-2").Redirect(uriFor("pos-1")))
+		w.answers("fallback")
+		failed := 0
+		for _, kind := range w.journal.of(caller.ID()) {
+			if kind == "call.failed" {
+				failed++
+			}
+		}
+		if failed != 4 {
+			t.Errorf("%d offers failed, want 4", failed)
+		}
+		w.hangsUp(caller)
+		w.nothingLeft()
+	})
 }
 
 // TestACallTakerInNeed: somebody who calls for help from a position's phone is a

@@ -100,6 +100,7 @@ func (c *Call) nextTier() bool {
 		c.Place.Began, c.Place.Offered = time.Now(), 0
 	}
 	tiers := c.tiers()
+	c.Redirected = nil
 	c.Place.Tier++
 	if c.Place.Tier >= len(tiers) {
 		return c.nextRound(tiers)

@@ -51,7 +51,7 @@ func (c *Call) onInviteResponse(l *leg, r edge.Response) {
 	default:
 		l.open = false
 		l.State = Over
-		c.follow(res)
+		c.follow(l, res)
 		c.failed(l, failure{Code: res.StatusCode, Reason: res.Reason, res: res})
 		if l.held != nil {
 			c.g.refuse(l.held.req, l.held.tx, 481)
