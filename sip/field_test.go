@@ -261,6 +261,29 @@ func TestTakersWhoDecline(t *testing.T) {
 	}
 }
 
+// TestAnswersWithoutMedia: a target that answers and names no media has not taken
+// the caller; the next one is called, before the answer and after a rescue.
+func TestAnswersWithoutMedia(t *testing.T) {
+	inWorld(t, usualSettings(), []string{"caller", "pos-1", "pos-2", "fallback"}, func(w *world) {
+		caller := w.calls("caller")
+		empty := w.rings("pos-1")
+		w.must(empty.Reply(phone.Reply{Code: 200}))
+		pos := w.answers("pos-2")
+		w.ended(empty, "pos-1", "BYE", true)
+		d := last[failData](w, caller.ID(), "call.failed")
+		if d.Class != Technical || d.Position != "pos-1" {
+			t.Errorf("%+v", d)
+		}
+		w.hangsUp(pos)
+		words := w.rings("fallback")
+		w.must(words.Reply(phone.Reply{Code: 200, ContentType: "application/sdp", Body: []byte("garbage")}))
+		w.answers("fallback")
+		w.up(caller, "the caller")
+		w.hangsUp(caller)
+		w.nothingLeft()
+	})
+}
+
 // TestRedirectsInACircle: positions that name themselves, or each other, do not
 // keep a caller from whoever comes next.
 func TestRedirectsInACircle(t *testing.T) {
