@@ -88,6 +88,8 @@ func failureReason(v string) bool {
 // classOfFailure judges a target that did not take the call.
 func classOfFailure(why failure) (Class, []string) {
 	switch {
+	case why.Reason == rangOut && !why.rang:
+		return Unclear, []string{"nobody answered, and nothing said that the target's phone rang"}
 	case why.Reason == rangOut:
 		return Operator, []string{"the target's phone rang and nobody answered"}
 	case why.Code == 0:
