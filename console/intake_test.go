@@ -16,6 +16,8 @@ import (
 )
 
 // Matching and MarkFrom make the board what sources need of the guard.
+func (b *board) Transferred(context.Context, string, string) error { return nil }
+
 func (b *board) Matching(ids ...string) []string {
 	var out []string
 	for _, v := range b.List() {

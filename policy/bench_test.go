@@ -39,7 +39,7 @@ func BenchmarkBuiltin(b *testing.B) {
 // share two cores.
 func TestJudgeIsFrugal(t *testing.T) {
 	p, f := Builtin(), busyFacts()
-	const most = 15 // allocations; they were 11 when this was written
+	const most = 20 // allocations: one for each rule, and some
 	if n := testing.AllocsPerRun(100, func() { p.Judge(f) }); n > most {
 		t.Errorf("a verdict takes %v allocations, want at most %d", n, most)
 	}

@@ -12,12 +12,15 @@ type view struct {
 	Service    string     `expr:"service"`
 	Priority   string     `expr:"priority"`
 	Release    string     `expr:"release"`
+	Class      string     `expr:"class"`
 	Position   string     `expr:"position"`
 	Agent      string     `expr:"agent"`
+	Outside    bool       `expr:"outside"`
 	Talk       float64    `expr:"talk"`
 	Rescues    int        `expr:"rescues"`
 	Transfer   string     `expr:"transfer"`
 	TransferTo string     `expr:"transfer_to"`
+	Reported   string     `expr:"transfer_reported"`
 	Hold       float64    `expr:"hold"`
 	Holding    bool       `expr:"holding"`
 	Intake     intakeView `expr:"intake"`
@@ -61,8 +64,8 @@ const unknown = -1
 func (p *Policy) fill(v *view, f *Facts) {
 	*v = view{
 		Kind: string(f.Kind), Service: f.Service, Priority: f.Priority, Release: string(f.Release),
-		Position: f.Position, Agent: f.Agent, Talk: f.Talk.Seconds(), Rescues: f.Rescues,
-		Transfer: f.Transfer, TransferTo: f.TransferTo, Hold: f.Hold.Seconds(), Holding: f.Holding,
+		Class: f.Class, Position: f.Position, Agent: f.Agent, Outside: f.Outside, Talk: f.Talk.Seconds(), Rescues: f.Rescues,
+		Transfer: f.Transfer, TransferTo: f.TransferTo, Reported: f.TransferReported, Hold: f.Hold.Seconds(), Holding: f.Holding,
 		Speech:  speechView{Caller: f.CallerSpeech.seconds(), Taker: f.TakerSpeech.seconds()},
 		Redials: f.Redials, Surge: f.Surge, Hour: unknown,
 	}

@@ -90,22 +90,25 @@ func anyFacts(t *rapid.T) Facts {
 		return Measured(time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(t, name)))
 	}
 	f := Facts{
-		Kind:         rapid.SampledFrom([]CallKind{Emergency, Admin, Test, "", "other"}).Draw(t, "kind"),
-		Service:      rapid.SampledFrom([]string{"", "urn:service:sos", "urn:service:test.sos", "sip:911@x"}).Draw(t, "service"),
-		Priority:     rapid.SampledFrom([]string{"", "esnet.1", "3"}).Draw(t, "priority"),
-		Release:      rapid.SampledFrom([]Release{ReleaseBye, "session timer expired", ""}).Draw(t, "release"),
-		Position:     rapid.StringN(0, 20, -1).Draw(t, "position"),
-		Agent:        rapid.SampledFrom([]string{"", "ann"}).Draw(t, "agent"),
-		Talk:         time.Duration(rapid.Int64Range(-int64(time.Hour), int64(24*time.Hour)).Draw(t, "talk")),
-		Rescues:      rapid.IntRange(0, 9).Draw(t, "rescues"),
-		Transfer:     rapid.SampledFrom([]string{"", "pending", "failed"}).Draw(t, "transfer"),
-		Hold:         time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "hold")),
-		Holding:      rapid.Bool().Draw(t, "holding"),
-		CallerSpeech: span("caller speech"),
-		TakerSpeech:  span("taker speech"),
-		Redials:      rapid.IntRange(0, 5).Draw(t, "redials"),
-		Surge:        rapid.Bool().Draw(t, "surge"),
-		Intake:       Intake{},
+		Kind:             rapid.SampledFrom([]CallKind{Emergency, Admin, Test, "", "other"}).Draw(t, "kind"),
+		Service:          rapid.SampledFrom([]string{"", "urn:service:sos", "urn:service:test.sos", "sip:911@x"}).Draw(t, "service"),
+		Priority:         rapid.SampledFrom([]string{"", "esnet.1", "3"}).Draw(t, "priority"),
+		Release:          rapid.SampledFrom([]Release{ReleaseBye, "session timer expired", ""}).Draw(t, "release"),
+		Class:            rapid.SampledFrom([]string{"", "operator", "technical", "unknown"}).Draw(t, "class"),
+		Position:         rapid.StringN(0, 20, -1).Draw(t, "position"),
+		Agent:            rapid.SampledFrom([]string{"", "ann"}).Draw(t, "agent"),
+		Talk:             time.Duration(rapid.Int64Range(-int64(time.Hour), int64(24*time.Hour)).Draw(t, "talk")),
+		Rescues:          rapid.IntRange(0, 9).Draw(t, "rescues"),
+		Transfer:         rapid.SampledFrom([]string{"", "pending", "failed"}).Draw(t, "transfer"),
+		TransferReported: rapid.SampledFrom([]string{"", "sip:x@y"}).Draw(t, "reported"),
+		Hold:             time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "hold")),
+		Outside:          rapid.Bool().Draw(t, "outside"),
+		Holding:          rapid.Bool().Draw(t, "holding"),
+		CallerSpeech:     span("caller speech"),
+		TakerSpeech:      span("taker speech"),
+		Redials:          rapid.IntRange(0, 5).Draw(t, "redials"),
+		Surge:            rapid.Bool().Draw(t, "surge"),
+		Intake:           Intake{},
 	}
 	if rapid.Bool().Draw(t, "time known") {
 		f.At = time.Unix(rapid.Int64Range(1, 4e9).Draw(t, "at"), rapid.Int64Range(0, 999_999_999).Draw(t, "ns")).UTC()
@@ -122,10 +125,10 @@ func anyFacts(t *rapid.T) Facts {
 // TestBuiltinProperties holds what no facts may change.
 func TestBuiltinProperties(t *testing.T) {
 	p := Builtin()
-	soft := parse(t, "sources: {dtmf: softens, header: softens}\n"+string(builtinYAML[indexRules():]))
+	hard := parse(t, "sources: {other: proves}\n"+string(builtinYAML[indexRules():]))
 	rapid.Check(t, func(t *rapid.T) {
 		f := anyFacts(t)
-		for _, p := range []*Policy{p, soft} {
+		for _, p := range []*Policy{p, hard} {
 			v := p.Judge(f)
 			switch v.Decision {
 			case Allow, Intercept, Review:
@@ -135,7 +138,7 @@ func TestBuiltinProperties(t *testing.T) {
 			if !guarded(f.Kind) && v.Decision != Allow {
 				t.Fatalf("a call that is not guarded: %+v", v)
 			}
-			if guarded(f.Kind) && !f.Surge && !f.Intake.Complete() && v.Decision != Intercept {
+			if guarded(f.Kind) && !f.Surge && !f.Outside && !f.Intake.Complete() && v.Decision != Intercept {
 				t.Fatalf("a caller was let go without intake: %+v", v)
 			}
 			if guarded(f.Kind) && f.Transfer == "pending" && v.Decision != Intercept {
@@ -145,8 +148,11 @@ func TestBuiltinProperties(t *testing.T) {
 				t.Fatalf("a verdict without an explanation: %+v", v)
 			}
 		}
-		if a, b := p.Judge(f), soft.Judge(f); a.Decision == Intercept && b.Decision != Intercept {
+		if a, b := hard.Judge(f), p.Judge(f); a.Decision != Allow && b.Decision == Allow || a.Decision == Intercept && b.Decision != Intercept {
 			t.Fatalf("less trust made a verdict milder: %+v, %+v", a, b)
+		}
+		if v := p.Judge(f); v.Rule == RuleIntakeComplete && !p.Complete(f.Intake) {
+			t.Fatalf("what is in the taker's own hands proved an intake: %+v", v)
 		}
 	})
 }

@@ -15,12 +15,15 @@ type factsJSON struct {
 	Service    string      `json:"service,omitempty"`
 	Priority   string      `json:"priority,omitempty"`
 	Release    Release     `json:"release"`
+	Class      string      `json:"class,omitempty"`
 	Position   string      `json:"position"`
 	Agent      string      `json:"agent,omitempty"`
+	Outside    bool        `json:"outside,omitempty"`
 	Talk       float64     `json:"talk"`
 	Rescues    int         `json:"rescues,omitempty"`
 	Transfer   string      `json:"transfer,omitempty"`
 	TransferTo string      `json:"transfer_to,omitempty"`
+	Reported   string      `json:"transfer_reported,omitempty"`
 	Hold       float64     `json:"hold,omitempty"`
 	Holding    bool        `json:"holding,omitempty"`
 	Intake     Intake      `json:"intake,omitempty"`
@@ -39,9 +42,9 @@ type speechJSON struct {
 // and the same policy the same verdict on them.
 func (f Facts) MarshalJSON() ([]byte, error) {
 	j := factsJSON{
-		Kind: f.Kind, Service: f.Service, Priority: f.Priority, Release: f.Release, Position: f.Position, Agent: f.Agent,
+		Kind: f.Kind, Service: f.Service, Priority: f.Priority, Release: f.Release, Class: f.Class, Position: f.Position, Agent: f.Agent,
 		Talk: f.Talk.Seconds(), Rescues: f.Rescues, Transfer: f.Transfer, TransferTo: f.TransferTo,
-		Hold: f.Hold.Seconds(), Holding: f.Holding, Intake: f.Intake, Redials: f.Redials, Surge: f.Surge, At: f.At,
+		Outside: f.Outside, Reported: f.TransferReported, Hold: f.Hold.Seconds(), Holding: f.Holding, Intake: f.Intake, Redials: f.Redials, Surge: f.Surge, At: f.At,
 	}
 	if f.CallerSpeech.Known || f.TakerSpeech.Known {
 		j.Speech = &speechJSON{Caller: f.CallerSpeech.pointer(), Taker: f.TakerSpeech.pointer()}
@@ -56,9 +59,9 @@ func (f *Facts) UnmarshalJSON(data []byte) error {
 		return fmt.Errorf("reading facts: %w", err)
 	}
 	*f = Facts{
-		Kind: j.Kind, Service: j.Service, Priority: j.Priority, Release: j.Release, Position: j.Position, Agent: j.Agent,
+		Kind: j.Kind, Service: j.Service, Priority: j.Priority, Release: j.Release, Class: j.Class, Position: j.Position, Agent: j.Agent,
 		Talk: duration(j.Talk), Rescues: j.Rescues, Transfer: j.Transfer, TransferTo: j.TransferTo,
-		Hold: duration(j.Hold), Holding: j.Holding, Intake: j.Intake, Redials: j.Redials, Surge: j.Surge, At: j.At,
+		Outside: j.Outside, TransferReported: j.Reported, Hold: duration(j.Hold), Holding: j.Holding, Intake: j.Intake, Redials: j.Redials, Surge: j.Surge, At: j.At,
 	}
 	if j.Speech != nil {
 		f.CallerSpeech, f.TakerSpeech = span(j.Speech.Caller), span(j.Speech.Taker)

@@ -17,7 +17,9 @@ const (
 	RuleTransferPending  = "transfer-pending"  // nobody else has the caller yet
 	RuleReviewed         = "prank-reviewed"    // a prank may be let go, and somebody must listen to it
 	RuleIntakeComplete   = "intake-complete"   // the call taker has what is needed to send help
-	RuleIntakeClaimed    = "intake-claimed"    // the same, only by the call taker's own word
+	RuleDisposition      = "disposition-given" // a call for no help, by the call taker's short code
+	RuleIntakeClaimed    = "intake-claimed"    // intake is complete, only by the call taker's own word
+	RuleOtherCentre      = "other-centre"      // another centre has had the caller, and ends the call
 	RuleSurgeMode        = "surge-mode"        // supervisors relaxed the guard for a mass event
 	RuleTakerGone        = "taker-gone"        // nobody can hear the caller
 	RuleLeftAlone        = "left-alone"        // on the line, and not there
@@ -64,25 +66,33 @@ func newPolicy(name string, source []byte) *Policy {
 	}
 }
 
-func defaultTrusts() trusts { return trusts{otherSource: Proves} }
+// defaultTrusts are the levels of a policy that names none: what is in the call
+// taker's own hands never proves an intake unless a policy says so.
+func defaultTrusts() trusts {
+	return trusts{otherSource: Proves, "header": Softens, "info": Softens, "dtmf": Softens, "speech": Softens}
+}
 
 // Judge returns the verdict of the first rule that holds for f. It is pure:
 // the same facts always get the same verdict. A rule that cannot be evaluated
 // is skipped and named in the verdict, and never costs a caller: when it would
-// have kept a guarded caller, no later rule lets that caller go.
+// have kept a guarded caller, no later rule lets that caller go, and when it
+// would have asked for a review, none lets them go unseen.
 func (p *Policy) Judge(f Facts) Verdict {
 	j, _ := p.judges.Get().(*judge)
 	defer p.judges.Put(j)
 	p.fill(&j.view, &f)
 	v := Verdict{Policy: p.digest}
-	keeper := "" // a rule that would keep the caller and could not be evaluated
+	var keeper, reviewer string // rules that would do that and could not be evaluated
 	for i := range p.rules {
 		r := &p.rules[i]
 		holds, err := j.holds(r.when)
 		if err != nil {
 			v.Skipped = append(v.Skipped, Skipped{r.name, err.Error()})
-			if r.decision == Intercept && keeper == "" {
+			switch {
+			case r.decision == Intercept && keeper == "":
 				keeper = r.name
+			case r.decision == Review && reviewer == "":
+				reviewer = r.name
 			}
 			continue
 		}
@@ -90,7 +100,10 @@ func (p *Policy) Judge(f Facts) Verdict {
 			continue
 		}
 		if keeper != "" && r.decision != Intercept && guarded(f.Kind) {
-			return keep(v, keeper, r.name)
+			return failSafe(v, Intercept, keeper, r.name, "let the caller go")
+		}
+		if reviewer != "" && r.decision == Allow && guarded(f.Kind) {
+			return failSafe(v, Review, reviewer, r.name, "let the caller go unseen")
 		}
 		v.Decision, v.Rule, v.Why = r.decision, r.name, r.why.words(&j.machine, &j.view)
 		if v.Why == "" {
@@ -122,11 +135,11 @@ func (j *judge) holds(when *expression) (bool, error) {
 // taker's minute, a wrong allow may cost a caller's life.
 func guarded(k CallKind) bool { return k != Test && k != Admin }
 
-// keep is the verdict when the rule failed could have kept a caller whom the
-// later rule next lets go.
-func keep(v Verdict, failed, next string) Verdict {
-	v.Decision, v.Rule = Intercept, RuleFailSafe
-	v.Why = fmt.Sprintf("rule %s could not be evaluated, so that rule %s after it may not let the caller go", failed, next)
+// failSafe is the verdict when the rule failed could have been stricter with a
+// caller whom the later rule next lets go.
+func failSafe(v Verdict, d Decision, failed, next, what string) Verdict {
+	v.Decision, v.Rule = d, RuleFailSafe
+	v.Why = fmt.Sprintf("rule %s could not be evaluated, so that rule %s after it may not %s", failed, next, what)
 	return v
 }
 
@@ -152,6 +165,9 @@ func (p *Policy) Name() string { return p.name }
 
 // Source returns the text of the policy as it was written, comments included.
 func (p *Policy) Source() []byte { return append([]byte(nil), p.source...) }
+
+// Proves tells whether the marks of a source count as established.
+func (p *Policy) Proves(source string) bool { return p.sources.of(source) == Proves }
 
 // Complete tells whether in is complete by sources that prove, as
 // intake.complete says in a condition.

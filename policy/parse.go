@@ -123,8 +123,14 @@ func (c *compiler) timezone(n ast.Node) {
 
 func levels() []string { return []string{string(Proves), string(Softens), string(Ignored)} }
 
+// sources takes the trust in each source. A policy that speaks of other speaks
+// of every source that it does not name, those of the call taker too.
 func (c *compiler) sources(n ast.Node) {
-	for _, e := range c.entries(n, "sources") {
+	entries := c.entries(n, "sources")
+	if slices.ContainsFunc(entries, func(e *ast.MappingValueNode) bool { return e.Key.GetToken().Value == otherSource }) {
+		c.file.Sources = trusts{}
+	}
+	for _, e := range entries {
 		name := e.Key.GetToken().Value
 		if !slices.Contains(knownSources(), name) {
 			c.at(e.Key, "there is no source %s%s", source.Quote(name), source.DidYouMean(name, knownSources()))

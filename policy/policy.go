@@ -112,24 +112,31 @@ func Measured(d time.Duration) Span { return Span{Known: true, For: d} }
 // that it did not happen, so that whoever cannot tell leaves the field out.
 // What conditions see of it is described by FactList.
 type Facts struct {
-	Kind         CallKind
-	Service      string // request URI of the caller's INVITE: urn:service:sos..., or a SIP URI
-	Priority     string // value of Resource-Priority (RFC 4412), as esnet.1
-	Release      Release
-	Position     string        // id of the position, "" for a fallback target
-	Agent        string        // "" when unknown
-	Talk         time.Duration // since the taker answered
-	Rescues      int           // how often this call was rescued before
-	Transfer     string        // of this release's author: "", pending, succeeded, failed
-	TransferTo   string        // whom that transfer is to: position id or SIP URI
-	Hold         time.Duration // how long this taker had the caller on hold, all in all
-	Holding      bool          // the caller is on hold now
-	Intake       Intake
-	CallerSpeech Span      // how long the caller was heard to speak since this taker answered
-	TakerSpeech  Span      // how long this taker was heard to speak
-	Redials      int       // calls of the same caller shortly before this one
-	Surge        bool      // the centre is in surge mode
-	At           time.Time // when the release came, in the time of the centre
+	Kind       CallKind
+	Service    string // request URI of the caller's INVITE: urn:service:sos..., or a SIP URI
+	Priority   string // value of Resource-Priority (RFC 4412), as esnet.1
+	Release    Release
+	Class      string        // whose doing it was, as far as the evidence goes: operator, technical, unknown
+	Position   string        // id of the position, "" for a fallback target
+	Agent      string        // "" when unknown
+	Talk       time.Duration // since the taker answered
+	Rescues    int           // how often this call was rescued before
+	Transfer   string        // of this release's author: "", pending, succeeded, failed
+	TransferTo string        // whom that transfer is to: position id or SIP URI
+	// Outside tells that the author is another centre: the call was transferred to
+	// it, and the list of those that calls may be transferred to names it.
+	Outside bool
+	// TransferReported is whom the call-handling system says that it went to,
+	// where SIP shows nothing of it.
+	TransferReported string
+	Hold             time.Duration // how long this taker had the caller on hold, all in all
+	Holding          bool          // the caller is on hold now
+	Intake           Intake
+	CallerSpeech     Span      // how long the caller was heard to speak since this taker answered
+	TakerSpeech      Span      // how long this taker was heard to speak
+	Redials          int       // calls of the same caller shortly before this one
+	Surge            bool      // the centre is in surge mode
+	At               time.Time // when the release came, in the time of the centre
 }
 
 // Skipped is a rule that could not be evaluated for a release, and why.

@@ -28,7 +28,7 @@ func TestConditions(t *testing.T) {
 	at := time.Date(2026, 8, 14, 23, 30, 0, 0, time.FixedZone("CDT", -5*3600)) // a Friday
 	facts := Facts{
 		Kind: Emergency, Service: "urn:service:sos.fire", Priority: "esnet.1", Release: "session timer expired",
-		Position: "pos-1", Agent: "ann", Talk: 12500 * time.Millisecond, Rescues: 1, Transfer: "failed", TransferTo: "pos-2",
+		Class: "technical", Position: "pos-1", Agent: "ann", Talk: 12500 * time.Millisecond, Rescues: 1, Transfer: "failed", TransferTo: "pos-2", TransferReported: "sip:b@x", Outside: true,
 		Hold: 3 * time.Second, Holding: true, Redials: 2, Surge: true, At: at,
 		CallerSpeech: Measured(0),
 		Intake: Intake{
@@ -37,11 +37,11 @@ func TestConditions(t *testing.T) {
 	}
 	hold := []string{
 		`kind == "emergency"`, `kind in ["emergency", "admin"]`, `service startsWith "urn:service:sos"`, `service matches "^urn:.*\\.fire$"`,
-		`priority == "esnet.1"`, `hasPrefix(priority, "esnet")`, `release != "bye"`, `position == "pos-1" and agent == "ann"`,
-		`talk == 12.5`, `talk < 20 and talk >= 12`, `rescues > 0`, `transfer == "failed" and transfer_to == "pos-2"`, `hold == 3 and holding`,
+		`priority == "esnet.1"`, `hasPrefix(priority, "esnet")`, `release != "bye"`, `class == "technical"`, `position == "pos-1" and agent == "ann"`,
+		`talk == 12.5`, `talk < 20 and talk >= 12`, `rescues > 0`, `transfer == "failed" and transfer_to == "pos-2"`, `transfer_reported == "sip:b@x" and outside`, `hold == 3 and holding`,
 		`redials >= 2`, `surge`, `hour == 23`, `hour >= 22 or hour < 6`, `weekday == "friday"`, `not (weekday in ["saturday", "sunday"])`,
 		`intake.nature.marked and not intake.location.marked`, `lower(trim(intake.nature.value)) == "fire"`,
-		`intake.nature.source == "dtmf" and intake.nature.by == "ann" and intake.nature.trust == "proves"`,
+		`intake.nature.source == "dtmf" and intake.nature.by == "ann" and intake.nature.trust == "softens"`,
 		`intake.nature.age == 2`, `intake.location.age == -1`, `intake.location.source == ""`, `not intake.complete`,
 		`intake.summary == "nature is marked, location and callback are not"`,
 		`speech.caller == 0`, `speech.taker == -1`, `speech.caller < 1 and speech.caller >= 0`, `max(talk, hold) > 12`, `talk > 10 ? surge : holding`,
@@ -98,6 +98,9 @@ func TestRulesThatFail(t *testing.T) {
 		"nothing else decides":                 {rules("allow", "  - {name: never, when: surge, verdict: allow, why: x}\n"), Emergency, Intercept, RuleFailSafe},
 		"an intercepting rule keeps":           {rules("intercept", letGo), Emergency, Intercept, RuleFailSafe},
 		"and the reason of a later one stands": {rules("intercept", keeps), Emergency, Intercept, "rest"},
+		"a reviewing rule is made up for":      {rules("review", letGo), Emergency, Review, RuleFailSafe},
+		"and takes nothing from a keeping one": {rules("review", keeps), Emergency, Intercept, "rest"},
+		"nor reviews an administrative call":   {rules("review", letGo), Admin, Allow, "rest"},
 		"but not on a test call":               {rules("intercept", letGo), Test, Allow, "rest"},
 		"nor on an administrative one":         {rules("intercept", letGo), Admin, Allow, "rest"},
 	}
@@ -173,7 +176,11 @@ rules:
 		rule    string
 		why     string
 	}{
-		"everything proves when left out":    {"", by("http", "dtmf", "speech"), "complete", "location, callback and nature are marked"},
+		"systems prove when left out":        {"", by("http", "eido", "webhook"), "complete", "location, callback and nature are marked"},
+		"the taker's hands do not":           {"", by("http", "http", "dtmf"), "claimed", "location, callback and nature are marked"},
+		"nor where only others are named":    {"sources: {http: proves}", disposition("header"), "claimed", "a disposition was given"},
+		"unless it is said of them":          {"sources: {info: proves}", disposition("info"), "complete", "a disposition was given"},
+		"or of all that are not named":       {"sources: {other: proves}", by("header", "dtmf", "speech"), "complete", "location, callback and nature are marked"},
 		"http proves":                        {soft, by("http", "http", "http"), "complete", "location, callback and nature are marked"},
 		"a source of its own proves":         {soft, disposition("cad"), "complete", "a disposition was given"},
 		"unless others are said not to":      {"sources: {other: ignored, http: proves}", disposition("cad"), "rest", whyIncomplete(0)},
@@ -200,14 +207,18 @@ rules:
 	}
 }
 
-// TestBuiltinWithSoftSources: the sources of the built-in policy may be
-// changed, and its rules do what is expected then.
-func TestBuiltinWithSoftSources(t *testing.T) {
-	p := parse(t, strings.Replace(string(builtinYAML), "dtmf: proves", "dtmf: softens", 1))
-	in := Intake{Disposition: {Value: "misdial", Source: "dtmf"}}
-	v := p.Judge(Facts{Kind: Emergency, Release: ReleaseBye, Intake: in})
-	if v.Decision != Review || v.Rule != RuleIntakeClaimed || v.Why != "a disposition was given, but only by the call taker's own word" {
+// TestBuiltinWithOtherSources: a centre where no system reports may say that
+// the call taker's word proves, and the rules do what is expected then.
+func TestBuiltinWithOtherSources(t *testing.T) {
+	in := Intake{Incident: {Value: "7", Source: "header"}}
+	f := Facts{Kind: Emergency, Release: ReleaseBye, Intake: in}
+	p := parse(t, strings.Replace(string(builtinYAML), "header: softens", "header: proves", 1))
+	if v := p.Judge(f); v.Decision != Allow || v.Rule != RuleIntakeComplete || v.Why != "an incident was created" {
 		t.Errorf("%+v", v)
+	}
+	v := Builtin().Judge(f)
+	if v.Decision != Review || v.Rule != RuleIntakeClaimed || v.Why != "an incident was created, but only by the call taker's own word" {
+		t.Errorf("as it comes: %+v", v)
 	}
 }
 

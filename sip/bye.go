@@ -119,9 +119,9 @@ func (c *Call) judge() {
 func (c *Call) facts(r *release, now time.Time) policy.Facts {
 	f := policy.Facts{
 		Kind: c.Kind, Service: c.RequestURI, Priority: c.Priority, At: now,
-		Release: policy.Release(r.how), Position: r.leg.Target, Agent: r.leg.Agent,
+		Release: policy.Release(r.how), Class: string(r.data.Class), Position: r.leg.Target, Agent: r.leg.Agent,
 		Talk: now.Sub(c.Taken), Rescues: c.Rescues, Intake: c.intake(), Transfer: r.leg.Left,
-		TransferTo: r.leg.wentTo, Redials: c.Redials, Surge: c.g.inSurge(now),
+		TransferTo: r.leg.wentTo, TransferReported: r.leg.Reported, Outside: r.leg.Outside, Redials: c.Redials, Surge: c.g.inSurge(now),
 		CallerSpeech: c.measured(c.caller), TakerSpeech: c.measured(r.leg),
 	}
 	if r.leg == c.taker {

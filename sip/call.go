@@ -32,10 +32,11 @@ type CallState struct {
 	Intake      policy.Intake   `json:"intake"`
 	Rescues     int             `json:"rescues"`
 	Verdicts    []VerdictView   `json:"verdicts,omitempty"`
-	Released    []string        `json:"released,omitempty"` // targets and agents that must not get this call again
-	Redials     int             `json:"redials,omitempty"`  // calls of this caller shortly before
-	Avoid       []string        `json:"avoid,omitempty"`    // who dropped this caller on one of them
-	Note        string          `json:"note,omitempty"`     // of them, for the next taker
+	Released    []string        `json:"released,omitempty"`   // targets and agents that must not get this call again
+	Redials     int             `json:"redials,omitempty"`    // calls of this caller shortly before
+	Redirected  []string        `json:"redirected,omitempty"` // desks that a redirect of this tier named
+	Avoid       []string        `json:"avoid,omitempty"`      // who dropped this caller on one of them
+	Note        string          `json:"note,omitempty"`       // of them, for the next taker
 	Place       Place           `json:"place"`
 	InUse       [][]media.Codec `json:"inUse,omitempty"` // what the caller was told it will be sent, per stream
 	Offer       string          `json:"offer,omitempty"` // the caller's latest SDP
@@ -126,7 +127,7 @@ func (c *Call) snapshot() CallState {
 	s.Intake = c.intake()
 	s.Verdicts, s.Released, s.History = slices.Clone(c.Verdicts), slices.Clone(c.Released), slices.Clone(c.History)
 	s.InUse, s.NewIDs, s.OtherIDs = slices.Clone(c.InUse), slices.Clone(c.NewIDs), slices.Clone(c.OtherIDs)
-	s.Avoid = slices.Clone(c.Avoid)
+	s.Avoid, s.Redirected = slices.Clone(c.Avoid), slices.Clone(c.Redirected)
 	s.Legs = make(map[string]Leg, len(c.legs))
 	for t, l := range c.legs {
 		s.Legs[t] = l.Leg

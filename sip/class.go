@@ -50,13 +50,21 @@ func (c *Call) classOfRelease(r *release) (Class, []string) {
 // itself (RFC 3326): that can be true, and is easily said.
 func classOfBye(r *release) (Class, []string) {
 	evidence := []string{"BYE in the dialog of the taker, from " + r.bye.req.Source()}
+	if r.leg.Seated != "" {
+		evidence = append(evidence, r.leg.Agent+" sat there when the call rang, and "+r.leg.Seated+" had signed in when it was answered")
+	}
+	class := Operator
+	if told := r.leg.Reported; told != "" && r.leg.Left == "" && r.leg.failed == "" {
+		evidence = append(evidence, "the call-handling system says that the caller was transferred to "+told+": this may be the BYE of another person")
+		class = Unclear
+	}
 	for _, reason := range list(getAll(r.bye.req, "reason")) {
 		evidence = append(evidence, "Reason: "+reason)
 		if failureReason(reason) {
 			return Unclear, evidence
 		}
 	}
-	return Operator, evidence
+	return class, evidence
 }
 
 // failureReason tells a Reason that speaks of equipment: Q.850 causes of class
@@ -80,6 +88,8 @@ func failureReason(v string) bool {
 // classOfFailure judges a target that did not take the call.
 func classOfFailure(why failure) (Class, []string) {
 	switch {
+	case why.Reason == rangOut && !why.rang:
+		return Unclear, []string{"nobody answered, and nothing said that the target's phone rang"}
 	case why.Reason == rangOut:
 		return Operator, []string{"the target's phone rang and nobody answered"}
 	case why.Code == 0:

@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -82,6 +83,19 @@ func (g *Guard) MarkFrom(ctx context.Context, id string, marks map[policy.Field]
 			}
 		}
 	})
+}
+
+// Transferred notes that the call-handling system behind the taker says that the
+// caller was given to somebody else. It changes no verdict: SIP shows whether a
+// transfer succeeded. It is a fact for policies, and evidence that whoever
+// leaves next need not be the person who answered.
+func (g *Guard) Transferred(ctx context.Context, id, to string) error {
+	_, err := g.ask(ctx, id, func(c *Call) {
+		if c.taker != nil {
+			c.taker.Reported = NewMark(cmp.Or(to, "somebody"), "", "", time.Time{}).Value
+		}
+	})
+	return err
 }
 
 // Release ends a call by a supervisor's decision.

@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -152,13 +153,39 @@ func TestWhoSatThereCounts(t *testing.T) {
 				w.seat(seats{"pos-1": "eve"}) // and after the answer nothing does
 				w.hangsUp(taker)
 				r := last[releaseData](w, caller.ID(), "release.requested")
-				if r.Agent != tc.agent || r.Facts.Agent != tc.agent {
+				if r.Agent != tc.agent || r.Facts.Agent != tc.agent || r.Facts.Class != string(r.Class) {
 					t.Errorf("release.requested: %q, facts %q", r.Agent, r.Facts.Agent)
+				}
+				if told := strings.Contains(strings.Join(r.Evidence, "\n"), "signed in when it was answered"); told != (tc.seated != "") {
+					t.Errorf("evidence: %q", r.Evidence)
 				}
 				w.hangsUp(caller)
 			})
 		})
 	}
+}
+
+// TestATransferThatSIPDoesNotShow: what the call-handling system says of a
+// transfer lets nobody go, and accuses nobody.
+func TestATransferThatSIPDoesNotShow(t *testing.T) {
+	inWorld(t, usualSettings(), []string{"caller", "pos-1", "fallback"}, func(w *world) {
+		caller := w.calls("caller")
+		taker := w.answers("pos-1")
+		w.must(w.guard.Transferred(w.ctx, caller.ID(), "sip:7@county.example"))
+		w.hangsUp(taker)
+		r, v := last[releaseData](w, caller.ID(), "release.requested"), last[verdictData](w, caller.ID(), "release.intercepted")
+		if r.Class != Unclear || r.Facts.TransferReported != "sip:7@county.example" || v.Rule != policy.RuleIntakeIncomplete {
+			t.Errorf("class %q, facts %+v, rule %q", r.Class, r.Facts, v.Rule)
+		}
+		w.answers("fallback")
+		if r := last[releaseData](w, caller.ID(), "release.requested"); len(r.Evidence) != 2 {
+			t.Errorf("evidence %q", r.Evidence)
+		}
+		w.hangsUp(caller)
+		if err := w.guard.Transferred(w.ctx, caller.ID(), "x"); !errors.Is(err, ErrNoCall) {
+			t.Errorf("of a call that is over: %v", err)
+		}
+	})
 }
 
 // TestTheSameAgentElsewhere: who dropped the caller is not offered the same

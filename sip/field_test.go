@@ -231,8 +231,9 @@ func TestTakersWhoDecline(t *testing.T) {
 			w.must(pos.Ring())
 			w.pass(16 * time.Second)
 		}},
+		"3 letting it ring, if it rang at all": {Unclear, 0, func(w *world, _ *phone.Call) { w.pass(16 * time.Second) }},
 		"4 a redirect to a mobile phone": {Operator, 302, func(w *world, pos *phone.Call) {
-			w.must(pos.Redirect("<sip:+15045559999@mobile.example>"))
+			w.must(pos.Redirect("sip:+15045559999@mobile.example"))
 		}},
 		"a phone that is broken": {Technical, 500, func(w *world, pos *phone.Call) { w.must(pos.Reject(500)) }},
 		"a phone that is gone":   {Technical, 0, func(w *world, _ *phone.Call) { w.pass(3 * time.Second) }},

@@ -82,9 +82,13 @@ func (c *Call) markedIn(values []string) map[policy.Field]string {
 	for _, v := range values {
 		for _, part := range splitOutsideQuotes(v, ';') {
 			for _, p := range splitOutsideQuotes(part, ',') {
-				name, value, _ := strings.Cut(p, "=")
+				name, value, given := strings.Cut(p, "=")
+				value = strings.TrimSpace(unquote(value))
+				if given && value == "" {
+					continue // a system that sends every field has nothing for this one
+				}
 				if f := policy.Field(strings.ToLower(strings.TrimSpace(name))); slices.Contains(policy.Fields(), f) {
-					marks[f] = unquote(value)
+					marks[f] = value
 				}
 			}
 		}

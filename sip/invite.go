@@ -47,7 +47,7 @@ func (g *Guard) onInvite(req *gosip.Request, tx *gosip.ServerTx) {
 		g.refuse(req, tx, 404)
 		return
 	}
-	if route.Kind == policy.Emergency && g.fromPosition(req) {
+	if route.Kind == policy.Emergency && g.fromPosition(req) && !strings.HasPrefix(strings.ToLower(uri), "urn:service:sos") {
 		route.Kind = policy.Admin // one call taker asks another: nobody is in need on this leg
 	}
 	if route.Kind == policy.Admin && tooShort(req) {

@@ -59,6 +59,8 @@ type Leg struct {
 	Replaces   string        `json:"replaces,omitempty"`   // the dialog its INVITE replaces (RFC 3891)
 	ReferredBy string        `json:"referredBy,omitempty"` // of a transfer (RFC 3892)
 	Left       string        `json:"left,omitempty"`       // its transfer succeeded: it may go
+	Outside    bool          `json:"outside,omitempty"`    // another centre, to which the call was transferred
+	Reported   string        `json:"reported,omitempty"`   // whom it gave the caller to, as the call-handling system says and SIP does not show
 	HandedBy   string        `json:"handedBy,omitempty"`   // the taker who asked for somebody else
 	Acked      bool          `json:"acked"`                // our 2xx was acknowledged
 	Join       Join          `json:"join,omitzero"`        // of a supervisor

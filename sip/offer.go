@@ -100,6 +100,7 @@ func (c *Call) nextTier() bool {
 		c.Place.Began, c.Place.Offered = time.Now(), 0
 	}
 	tiers := c.tiers()
+	c.Redirected = nil
 	c.Place.Tier++
 	if c.Place.Tier >= len(tiers) {
 		return c.nextRound(tiers)
@@ -278,7 +279,7 @@ func (c *Call) call(l *leg, h hopAddr, ring time.Duration) error {
 	})
 	l.ring = c.after(ring, func() {
 		if l.State != Confirmed && l.State != Over && !l.cancel {
-			c.failed(l, failure{Reason: rangOut})
+			c.failed(l, failure{Reason: rangOut, rang: l.State == Early})
 		}
 	})
 	l.sent = c.send(l, req, func(r edge.Response) { c.onInviteResponse(l, r) })
@@ -290,6 +291,7 @@ type failure struct {
 	Code   int
 	Reason string
 	res    *gosip.Response
+	rang   bool // a provisional response said so
 }
 
 // failed ends an offer that did not lead to a taker.

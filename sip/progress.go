@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"bytes"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -51,7 +52,7 @@ func (c *Call) onInviteResponse(l *leg, r edge.Response) {
 	default:
 		l.open = false
 		l.State = Over
-		c.follow(res)
+		c.follow(l, res)
 		c.failed(l, failure{Code: res.StatusCode, Reason: res.Reason, res: res})
 		if l.held != nil {
 			c.g.refuse(l.held.req, l.held.tx, 481)
@@ -110,6 +111,13 @@ func (c *Call) accepted(l *leg, res *gosip.Response) {
 	l.allows(res)
 	c.timed(l, res, true)
 	i := slices.Index(c.offers, l)
+	if i >= 0 && c.Offer != "" && l.Remote == "" && !namesMedia(res) {
+		c.acknowledge(l, nil)
+		c.bye(l, nil)
+		c.failed(l, failure{Reason: "it answered the offer of media with nothing"})
+		c.reap(l)
+		return
+	}
 	if i >= 0 && c.transfer != nil && c.transfer.to == l && c.State == Bridged {
 		c.acknowledge(l, nil)
 		c.handOver(l, res)
@@ -146,6 +154,12 @@ func (c *Call) accepted(l *leg, res *gosip.Response) {
 	}
 	c.take(l, res)
 }
+
+// namesMedia tells whether a 2xx says of any media where it goes (RFC 3261 section
+// 13.3.1.4). One that does not would leave the caller with a line on which
+// nobody can hear anybody, and most phones hang up on it. What we cannot read
+// ourselves passes.
+func namesMedia(res *gosip.Response) bool { return bytes.Contains(res.Body(), []byte("m=")) }
 
 // take makes l, whose answer is res, the taker.
 func (c *Call) take(l *leg, res *gosip.Response) {

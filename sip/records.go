@@ -75,6 +75,7 @@ type answerData struct {
 	URI       string `json:"uri"`
 	Agent     string `json:"agent,omitempty"`       // when it was offered
 	Seated    string `json:"agentSeated,omitempty"` // when it was answered, if somebody else
+	Outside   bool   `json:"outside,omitempty"`     // another centre, to which the call was transferred
 	WaitingMS int64  `json:"waitingMs"`             // since the call, or since the release
 	Rescues   int    `json:"rescues,omitempty"`
 	Answer    *wire  `json:"answer,omitempty"`
@@ -238,7 +239,7 @@ func (c *Call) recordOffer(l *leg) {
 
 func (c *Call) recordAnswer(l *leg, res *gosip.Response) {
 	d := answerData{
-		Leg: l.Dialog.LocalTag, Position: l.Target, URI: l.URI, Agent: l.Agent, Seated: l.Seated,
+		Leg: l.Dialog.LocalTag, Position: l.Target, URI: l.URI, Agent: l.Agent, Seated: l.Seated, Outside: l.Outside,
 		WaitingMS: time.Since(c.Started).Milliseconds(), Rescues: c.Rescues,
 	}
 	if res != nil {

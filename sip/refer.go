@@ -143,6 +143,7 @@ func (c *Call) handOver(l *leg, res *gosip.Response) {
 	c.offers = without(c.offers, l)
 	stop(&l.ring)
 	c.taker, c.early = l, nil
+	l.Outside = c.g.settings.Load().otherCentre(l)
 	c.answer200 = res
 	c.fire(takerReplaced)
 	if old != nil {

@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -10,8 +11,10 @@ import (
 )
 
 // follow puts the configured targets that a 3xx names next in line; a
-// redirect to anywhere else is a refusal like any other.
-func (c *Call) follow(res *gosip.Response) {
+// redirect to anywhere else is a refusal like any other. Nobody is sent the
+// caller by redirects twice in a tier, and never by their own: targets that
+// name each other must not keep a caller from everybody else.
+func (c *Call) follow(l *leg, res *gosip.Response) {
 	if res.StatusCode < 300 || res.StatusCode > 399 {
 		return
 	}
@@ -19,7 +22,9 @@ func (c *Call) follow(res *gosip.Response) {
 	var next []target
 	for _, contact := range list(getAll(res, "contact")) {
 		t := s.target(parseAddress(contact).URI)
-		if (t.Desk || s.isFallback(t)) && !c.excluded(t) {
+		again := t.Key == l.deskKey() || slices.Contains(c.Redirected, t.Key)
+		if (t.Desk || s.isFallback(t)) && !c.excluded(t) && !again {
+			c.Redirected = append(c.Redirected, t.Key)
 			t.Ring = defaultRing
 			next = append(next, t)
 		}

@@ -1,7 +1,6 @@
 package sip
 
 import (
-	"mime"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -260,40 +259,15 @@ func (c *Call) keyDialled(l *leg, code string) bool {
 	return true
 }
 
-// infoKey takes a key that a supervisor's phone sends by INFO, as
-// application/dtmf-relay ("Signal=*") or application/dtmf ("*"), instead of
-// RFC 4733; false when the INFO says something else.
+// infoKey takes a key that a supervisor's phone sends by INFO instead of RFC
+// 4733; false when the INFO says something else.
 func (c *Call) infoKey(l *leg, req *gosip.Request) bool {
-	kind, _, err := mime.ParseMediaType(get(req, "content-type"))
-	key := strings.TrimSpace(string(req.Body()))
-	switch {
-	case err == nil && kind == "application/dtmf":
-	case err == nil && kind == "application/dtmf-relay":
-		first, _, _ := strings.Cut(key, "\n")
-		name, value, _ := strings.Cut(first, "=")
-		if !strings.EqualFold(strings.TrimSpace(name), "signal") {
-			return false
-		}
-		key = strings.TrimSpace(value)
-	default:
+	key, ok := infoDigit(req)
+	if !ok {
 		return false
 	}
-	if len(key) != 1 {
-		return true
-	}
-	keys := c.g.settings.Load().Supervisors.Keys
-	for l.dialled += key; l.dialled != ""; l.dialled = l.dialled[1:] {
-		if _, ok := keys[l.dialled]; ok {
-			code := l.dialled
-			l.dialled = ""
-			c.keyDialled(l, code)
-			return true
-		}
-		for code := range keys {
-			if strings.HasPrefix(code, l.dialled) {
-				return true // the rest of it may come
-			}
-		}
+	if code, _ := l.dial(key, c.g.settings.Load().Supervisors.keys()); code != "" {
+		c.keyDialled(l, code)
 	}
 	return true
 }

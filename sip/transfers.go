@@ -3,6 +3,7 @@ package sip
 import (
 	"slices"
 	"strconv"
+	"strings"
 
 	"go.uber.org/zap"
 )
@@ -47,6 +48,16 @@ func (c *Call) hadCaller(key string) (n int) {
 func (s *Settings) transferable(t target) bool {
 	return s.TransferTo == nil || slices.ContainsFunc(s.TransferTo, func(pattern string) bool {
 		return glob(pattern, t.Name) || glob(pattern, bareURI(t.URI))
+	})
+}
+
+// otherCentre tells whether the target of a transfer is another centre: neither
+// a position nor the queue, and named by the list. A list that lets calls go
+// anywhere names nobody, and what answers there may be voicemail.
+func (s *Settings) otherCentre(l *leg) bool {
+	return !l.Desk && !s.isFallback(s.target(l.URI)) && slices.ContainsFunc(s.TransferTo, func(pattern string) bool {
+		names := strings.Trim(strings.TrimPrefix(strings.TrimPrefix(pattern, "sips:"), "sip:"), "*?@") != ""
+		return names && (glob(pattern, l.Target) || glob(pattern, bareURI(l.URI)))
 	})
 }
 

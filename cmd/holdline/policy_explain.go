@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -14,8 +15,8 @@ import (
 
 // policyExplainCmd explains the verdicts of a past call.
 type policyExplainCmd struct {
-	Call   string `required:"" placeholder:"ID" help:"The SIP Call-ID."`
-	Data   string `required:"" placeholder:"DIR" help:"The data folder."`
+	Call   string `required:"" placeholder:"ID" help:"The SIP Call-ID, or the emergency call identifier."`
+	Data   string `default:"data" placeholder:"DIR" help:"The data folder; left out, ./data."`
 	Policy string `placeholder:"FILE" help:"Explain by this policy; left out, by the one that judged."`
 }
 
@@ -29,8 +30,12 @@ func (c policyExplainCmd) Run(a app) error {
 		}
 		given = p
 	}
+	call, err := callNamed(c.Data, c.Call)
+	if err != nil {
+		return err
+	}
 	var releases []releaseRecord
-	err := readReleases(c.Data, recorder.Query{Call: c.Call}, &scan{
+	err = readReleases(c.Data, recorder.Query{Call: call}, &scan{
 		release: func(r releaseRecord) error { releases = append(releases, r); return nil },
 	})
 	if err != nil {
@@ -56,6 +61,21 @@ func (c policyExplainCmd) Run(a app) error {
 		}
 	}
 	return nil
+}
+
+// callNamed is the Call-ID of the call that id names: id itself, or that of the
+// call with this emergency call identifier.
+func callNamed(dir, id string) (string, error) {
+	if !strings.HasPrefix(strings.ToLower(id), "urn:") {
+		return id, nil
+	}
+	call := id
+	err := readReleases(dir, recorder.Query{Kind: "call.offered"}, &scan{offered: func(of, emergencyID string) {
+		if emergencyID == id {
+			call = of
+		}
+	}})
+	return call, err
 }
 
 // known finds the policies that judged, by their digests: the built-in one, and

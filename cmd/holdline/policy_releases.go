@@ -35,6 +35,7 @@ func (r releaseRecord) name() string {
 type scan struct {
 	release func(releaseRecord) error
 	policy  func(digest, rules string) // of every node.started and node.reloaded; may be nil
+	offered func(call, emergencyID string)
 
 	rest []byte
 	open map[string]releaseRecord // by call and leg: asked, and no verdict yet
@@ -64,7 +65,7 @@ func (s *scan) Write(piece []byte) (int, error) {
 
 // line takes one record. Most are about something else, and are not decoded.
 func (s *scan) line(line []byte) error {
-	if !bytes.Contains(line, []byte(`"kind":"release.`)) && !bytes.Contains(line, []byte(`"kind":"node.`)) {
+	if !bytes.Contains(line, []byte(`"kind":"release.`)) && !bytes.Contains(line, []byte(`"kind":"node.`)) && s.offered == nil {
 		return nil
 	}
 	var r recorder.Record
@@ -73,6 +74,8 @@ func (s *scan) line(line []byte) error {
 	}
 	var err error
 	switch r.Kind {
+	case "call.offered":
+		err = s.isOffered(r)
 	case "node.started", "node.reloaded":
 		err = s.inForce(r)
 	case "release.requested":
@@ -83,6 +86,15 @@ func (s *scan) line(line []byte) error {
 	if err != nil {
 		return fmt.Errorf("reading record %d: %w", r.Seq, err)
 	}
+	return nil
+}
+
+func (s *scan) isOffered(r recorder.Record) error {
+	var d struct{ EmergencyID string }
+	if err := json.Unmarshal(r.Data, &d); err != nil {
+		return err
+	}
+	s.offered(r.Call, d.EmergencyID)
 	return nil
 }
 

@@ -14,7 +14,7 @@ import (
 // policyReplayCmd judges the releases of a journal again.
 type policyReplayCmd struct {
 	Policy string `required:"" placeholder:"FILE" help:"The policy to judge by."`
-	Data   string `required:"" placeholder:"DIR" help:"The data folder."`
+	Data   string `default:"data" placeholder:"DIR" help:"The data folder; left out, ./data."`
 	Since  string `placeholder:"T" help:"Only releases from this time on: 2026-08-14T18:00:00Z, 2026-08-14, or 2h for the last two hours."`
 }
 

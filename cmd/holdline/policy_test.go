@@ -96,6 +96,7 @@ func evening(t *testing.T) string {
 	s.write("crossed@caller", "release.allowed", map[string]any{
 		"leg": "t", "position": "pos-2", "decision": "allow", "rule": "call-over", "why": "the leg was already over when this BYE came", "policy": "",
 	})
+	s.write("early@caller", "call.offered", map[string]any{"emergencyId": "urn:emergency:uid:callid:early:psap"})
 	s.write("early@caller", "call.ended", map[string]any{"by": "caller", "note": `"kind":"release.requested"`})
 	return s.end()
 }
@@ -165,6 +166,10 @@ func TestPolicyExplain(t *testing.T) {
 			}
 			golden(t, "policy/explain-"+name+".txt", stdout)
 		})
+	}
+	_, byID, _ := command("policy", "explain", "--data", dir, "--call", "early@caller")
+	if _, stdout, stderr := command("policy", "explain", "--data", dir, "--call", "urn:emergency:uid:callid:early:psap"); stdout != byID || stdout == "" {
+		t.Errorf("by the emergency call identifier: %q, %q", stdout, stderr)
 	}
 	status, stdout, stderr := command("policy", "explain", "--data", dir, "--call", "nobody")
 	if status != exitFailed || stdout != "" || !strings.Contains(stderr, `no position left call "nobody"`) {

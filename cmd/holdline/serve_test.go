@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"holdline/policy"
 )
 
 // patience is how long a test waits for something that should come at once; a
@@ -190,6 +192,17 @@ func TestServeStartsAndStops(t *testing.T) {
 	}
 	if got := s.kinds(); got != "node.started node.stopped" {
 		t.Errorf("journal: %s", got)
+	}
+	// Another version has another built-in policy: this one's must stay readable.
+	_, first, _ := command("journal", "export", "--data", filepath.Join(s.dir, "data"))
+	var started struct {
+		Data struct{ Policy, Rules string }
+	}
+	if err := json.NewDecoder(strings.NewReader(first)).Decode(&started); err != nil {
+		t.Fatal(err)
+	}
+	if p, err := policy.Parse("x", []byte(started.Data.Rules)); err != nil || p.Digest() != started.Data.Policy {
+		t.Errorf("node.started does not hold the policy: %v", err)
 	}
 	status, stdout, stderr := command("journal", "verify", "--data", filepath.Join(s.dir, "data"))
 	if status != exitOK || !strings.HasPrefix(stdout, "ok: ") || !strings.Contains(stdout, " of psap-t, the last of ") {

@@ -41,6 +41,7 @@ type desk struct {
 	marked  chan string         // Call-IDs, as they are marked
 	records []recorder.Entry
 	signed  []string
+	given   []string // "Call-ID to target"
 }
 
 func newDesk(t *testing.T, s Settings) *desk {
@@ -96,6 +97,13 @@ func (d *desk) MarkFrom(_ context.Context, id string, marks map[policy.Field]str
 	d.note(id, marks, by, source)
 	d.marked <- id
 	return sip.CallView{ID: id}, nil
+}
+
+func (d *desk) Transferred(_ context.Context, id, to string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.given = append(d.given, id+" to "+to)
+	return nil
 }
 
 func (d *desk) note(id string, marks map[policy.Field]string, by, source string) {

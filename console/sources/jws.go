@@ -1,6 +1,7 @@
 package sources
 
 import (
+	"bytes"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
@@ -51,10 +52,50 @@ type header struct {
 // unsigned is who signed what nobody did.
 const unsigned = "nobody"
 
+// readJWS reads a signed message. The standard says flattened (RFC 7515 section
+// 7.2.2); what is meant by an object with that in its only member, by the
+// general form with one signature (7.2.1) and by the compact one (7.1) is as
+// clear.
+func readJWS(message []byte) (j jws, err error) {
+	message = bytes.TrimSpace(message)
+	if parts := bytes.Split(message, []byte(".")); len(parts) == 3 && !bytes.ContainsAny(message, "{\"") {
+		return jws{Protected: string(parts[0]), Payload: string(parts[1]), Signature: string(parts[2])}, nil
+	}
+	var m struct {
+		jws
+		Signatures []jws `json:"signatures"`
+	}
+	if err := json.Unmarshal(unwrapped(message, "payload"), &m); err != nil {
+		return j, err
+	}
+	if len(m.Signatures) == 1 && m.Protected == "" && m.Signature == "" {
+		one := m.Signatures[0]
+		one.Payload = m.Payload
+		return one, nil
+	}
+	return m.jws, nil
+}
+
+// unwrapped is the object that has the member: o itself, or what its only
+// member holds.
+func unwrapped(o []byte, member string) []byte {
+	var outer map[string]json.RawMessage
+	if json.Unmarshal(o, &outer) != nil || len(outer) != 1 || outer[member] != nil {
+		return o
+	}
+	for _, inner := range outer {
+		var has map[string]json.RawMessage
+		if json.Unmarshal(inner, &has) == nil && has[member] != nil {
+			return inner
+		}
+	}
+	return o
+}
+
 // open verifies a message and returns its payload and who signed it.
 func (s *Settings) open(message []byte, now time.Time) (payload []byte, signer string, err error) {
-	var j jws
-	if err := json.Unmarshal(message, &j); err != nil {
+	j, err := readJWS(message)
+	if err != nil {
 		return nil, "", logError(statusBad, "send a flattened JSON Web Signature (RFC 7515 section 7.2.2)", "the body is not a JSON object: %v", err)
 	}
 	if j.Payload == "" {

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -13,6 +14,7 @@ import (
 
 	"holdline/policy/eido"
 	"holdline/recorder"
+	"holdline/sip"
 )
 
 // Bounds of a log event.
@@ -39,7 +41,9 @@ type prologue struct {
 	Device    string          `json:"deviceId"`
 	State     string          `json:"state"`
 	LegCallID string          `json:"legCallId"`
+	Target    string          `json:"target"` // of a transfer
 	Body      json.RawMessage `json:"body"`
+	EIDO      json.RawMessage `json:"eido"` // where some have it instead
 }
 
 // eventData is log.event: a log event of the call-handling system as it came.
@@ -84,6 +88,7 @@ func (in *Intake) LogEvent(ctx context.Context, message []byte) (id string, err 
 	if err != nil {
 		return "", err
 	}
+	payload = unwrapped(payload, "logEventType")
 	var p prologue
 	if err := json.Unmarshal(payload, &p); err != nil {
 		return "", logError(statusBad, "the payload is a LogEvent (NENA-STA-010.3 section 4.12.3.1)", "the payload cannot be read: %v", err)
@@ -106,7 +111,10 @@ func (in *Intake) use(ctx context.Context, p *prologue, signer string) bool {
 	case "CallStateChange":
 		// Who answers sits there, whatever was heard of it before.
 		return strings.EqualFold(p.State, "callAnswered") && in.sits(ctx, p, p.Position)
-	case "CallTransfer", "CallStart", "CallEnd":
+	case "CallTransfer":
+		in.transferred(ctx, p)
+		return true
+	case "CallStart", "CallEnd":
 		return true
 	case "Eido":
 		return in.eidoEvent(ctx, p, signer)
@@ -116,18 +124,38 @@ func (in *Intake) use(ctx context.Context, p *prologue, signer string) bool {
 
 // eidoEvent takes the EIDO of an EidoLogEvent (NENA-STA-024.1 section 2.9).
 func (in *Intake) eidoEvent(ctx context.Context, p *prologue, signer string) bool {
-	if len(p.Body) == 0 {
+	body := p.Body
+	if len(body) == 0 {
+		body = p.EIDO
+	}
+	if len(body) == 0 {
 		return false
 	}
 	by := p.ElementID
 	if signer != unsigned {
 		by = signer
 	}
-	_, err := in.Documents(ctx, p.Body, by, Logger)
+	_, err := in.Documents(ctx, body, by, Logger)
 	if err != nil && !errors.Is(err, eido.ErrNone) {
 		in.log.Warn("EIDO in a log event not understood", zap.String("element", p.ElementID), zap.Error(err))
 	}
 	return err == nil
+}
+
+// transferred tells the calls of an event that they were given to somebody else
+// where SIP does not show it, as behind a call server. It lets nobody go, and
+// says that whoever leaves them next need not be the one who answered.
+func (in *Intake) transferred(ctx context.Context, p *prologue) {
+	for _, id := range in.o.Calls.Matching(p.calls()...) {
+		if err := in.o.Calls.Transferred(ctx, id, p.Target); err != nil && !errors.Is(err, sip.ErrNoCall) {
+			in.log.Warn("transfer from a log event not taken", zap.String("call", id), zap.Error(err))
+		}
+	}
+}
+
+// calls are the identifiers of the call that an event is about.
+func (p *prologue) calls() []string {
+	return slices.DeleteFunc([]string{p.CallIDSIP, p.CallID, p.LegCallID}, func(id string) bool { return id == "" })
 }
 
 // agentState keeps account of who sits where. An agent who is not available is
@@ -137,8 +165,7 @@ func (in *Intake) agentState(ctx context.Context, p *prologue) bool {
 	if seat == "" {
 		seat = p.Device
 	}
-	switch strings.ToLower(strings.NewReplacer(" ", "", "-", "", "_", "").Replace(p.Secondary)) {
-	case "loggedout", "logout", "signedout", "signout", "loggedoff", "logoff", "offline":
+	if loggedOut(p.Primary) || loggedOut(p.Secondary) {
 		position, ok := in.desk(seat)
 		if !ok || in.o.Agents == nil {
 			return false
@@ -146,6 +173,15 @@ func (in *Intake) agentState(ctx context.Context, p *prologue) bool {
 		return in.agentError(in.o.Agents.SignOut(ctx, position, Logger, p.ElementID))
 	}
 	return in.sits(ctx, p, seat)
+}
+
+// loggedOut tells a state, as systems write it, in which the agent has left.
+func loggedOut(state string) bool {
+	switch strings.ToLower(strings.NewReplacer(" ", "", "-", "", "_", "").Replace(state)) {
+	case "loggedout", "logout", "signedout", "signout", "loggedoff", "logoff", "offline":
+		return true
+	}
+	return false
 }
 
 // sits notes that the agent of an event is at a position.
@@ -216,12 +252,7 @@ func (in *Intake) keepEvent(ctx context.Context, p *prologue, payload []byte, id
 // callOf is the Call-ID of the call that an event is about; "" when it is about
 // none of ours.
 func (in *Intake) callOf(p *prologue) string {
-	var ids []string
-	for _, id := range []string{p.CallIDSIP, p.CallID, p.LegCallID} {
-		if id != "" {
-			ids = append(ids, id)
-		}
-	}
+	ids := p.calls()
 	if calls := in.o.Calls.Matching(ids...); len(calls) > 0 {
 		return calls[0]
 	}

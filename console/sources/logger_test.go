@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -113,6 +114,12 @@ func TestSignatures(t *testing.T) {
 	sign25519 := func(m []byte) []byte { return ed25519.Sign(priv25519, m) }
 	eddsa := map[string]any{"alg": "EdDSA"}
 	unsignedEvent := []byte(`{"protected":"` + url64([]byte(`{"alg":"none"}`)) + `","payload":"` + url64([]byte(agentEvent)) + `","signature":""}`)
+	flat := strings.Trim(string(known.event(agentEvent)), "{}")
+	var parts jws
+	if err := json.Unmarshal(known.event(agentEvent), &parts); err != nil {
+		t.Fatal(err)
+	}
+	general := `{"payload":"` + parts.Payload + `","signatures":[{"protected":"` + parts.Protected + `","signature":"` + parts.Signature + `"}]}`
 	tampered := []byte(strings.Replace(string(known.event(agentEvent)), url64([]byte(agentEvent)), url64([]byte(strings.Replace(agentEvent, "ann", "bob", 1))), 1))
 	tests := map[string]struct {
 		settings Settings
@@ -121,6 +128,12 @@ func TestSignatures(t *testing.T) {
 	}{
 		"Ed448":                            {Settings{Keys: []Key{key}}, known.event(agentEvent), 0},
 		"Ed25519":                          {Settings{Keys: []Key{key, {ed25519: pub25519}}}, message(eddsa, agentEvent, sign25519), 0},
+		"in an envelope":                   {Settings{Keys: []Key{key}}, []byte(`{"logEvent":{` + flat + `}}`), 0},
+		"the event in one":                 {Settings{Keys: []Key{key}}, known.event(`{"logEvent":` + agentEvent + `}`), 0},
+		"the general form":                 {Settings{Keys: []Key{key}}, []byte(general), 0},
+		"the compact form":                 {Settings{Keys: []Key{key}}, []byte(parts.Protected + "." + parts.Payload + "." + parts.Signature + "\n"), 0},
+		"the general form, by a stranger":  {Settings{Keys: []Key{{Name: "chs", ed448: stranger.pub}}}, []byte(general), 434},
+		"the compact form, by a stranger":  {Settings{Keys: []Key{{Name: "chs", ed448: stranger.pub}}}, []byte(parts.Protected + "." + parts.Payload + "." + parts.Signature), 434},
 		"an unknown key":                   {Settings{Keys: []Key{key}}, stranger.event(agentEvent), 434},
 		"no keys at all":                   {Settings{}, known.event(agentEvent), 434},
 		"a payload that was changed":       {Settings{Keys: []Key{key}}, tampered, 434},
@@ -296,6 +309,7 @@ func TestAgentsFromLogEvents(t *testing.T) {
 		agent + `"agencyPositionId":"pos-1","primaryAgentState":"NotAvailable","secondaryAgentState":"Break"`,
 		agent + `"deviceId":"desk 4","primaryAgentState":"Available"`,
 		agent + `"agencyPositionId":"pos-1","primaryAgentState":"NotAvailable","secondaryAgentState":"Logged Out"`,
+		agent + `"agencyPositionId":"pos-2","primaryAgentState":"LoggedOut"`,
 		agent + `"agencyPositionId":"elsewhere","primaryAgentState":"Available"`,
 		agent + `"primaryAgentState":"Available"`,
 		`"logEventType":"CallStateChangeLogEvent","agencyAgentId":"bob","agencyPositionId":"pos-2","state":"callAnswered","direction":"incoming"`,
@@ -303,11 +317,11 @@ func TestAgentsFromLogEvents(t *testing.T) {
 	} {
 		d.log(e)
 	}
-	want := []string{"pos-1 ann logger", "pos-1 ann logger", "pos-2 ann logger", "pos-1 out logger", "pos-2 bob logger"}
+	want := []string{"pos-1 ann logger", "pos-1 ann logger", "pos-2 ann logger", "pos-1 out logger", "pos-2 out logger", "pos-2 bob logger"}
 	if diff := cmp.Diff(want, d.signed); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	if got := d.journaled("log.event"); len(got) != 8 {
+	if got := d.journaled("log.event"); len(got) != 9 {
 		t.Errorf("%d events journaled, want all", len(got))
 	}
 }
@@ -326,13 +340,20 @@ func TestEventsOfACall(t *testing.T) {
 	if diff := cmp.Diff(want, d.has(one.ID)); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
+	d.log(`"logEventType":"EidoLogEvent","direction":"incoming","eido":` + strings.Replace(string(doc), "Fire", "Flood", 1))
+	if got := d.has(one.ID); !slices.Contains(got, "nature=Flood chs.psap.example/logger") {
+		t.Errorf("by another name: %q", got)
+	}
 	d.log(`"logEventType":"CallTransferLogEvent","callId":"` + callURN + `","callIdSIP":"other@chs","target":"sip:7@county.example"`)
+	if want := []string{one.ID + " to sip:7@county.example"}; !slices.Equal(d.given, want) {
+		t.Errorf("the call was told of %q, want %q", d.given, want)
+	}
 	d.ends(one)
 	d.log(`"logEventType":"CallEndLogEvent","callId":"` + callURN + `"`)
 	d.log(`"logEventType":"EidoLogEvent","direction":"incoming","reference":"https://x"`)
 	d.log(`"logEventType":"EidoLogEvent","direction":"incoming","body":"{"`)
 	got := d.journaled("log.event")
-	if len(got) != 5 || !strings.HasPrefix(got[1], one.ID+" ") || !strings.HasPrefix(got[2], one.ID+" ") || !strings.Contains(got[1], "sip:7@county.example") {
+	if len(got) != 6 || !strings.HasPrefix(got[2], one.ID+" ") || !strings.HasPrefix(got[3], one.ID+" ") || !strings.Contains(got[2], "sip:7@county.example") {
 		t.Errorf("journaled %q", got)
 	}
 }

@@ -36,6 +36,9 @@ type Calls interface {
 	// MarkFrom sets intake fields; the error wraps sip.ErrNoCall when the call
 	// is over.
 	MarkFrom(ctx context.Context, id string, marks map[policy.Field]string, by, source string) (sip.CallView, error)
+	// Transferred notes that the call-handling system says that whoever has the
+	// call gave it to somebody else.
+	Transferred(ctx context.Context, id, to string) error
 }
 
 // Past are the calls that have ended; *console.Past is it. The errors wrap

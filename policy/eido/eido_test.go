@@ -80,6 +80,8 @@ func TestMarks(t *testing.T) {
 		"an empty list of dispatches":          {`{"dispatchComponent":[],` + medical + "}", "nature=Medical", false},
 		"a dispatch without anything in it":    {`{"dispatchComponent":[{}],"callComponent":[{"$id":"x"}]}`, "", false},
 		"a disposition by code":                {`{"incidentComponent":[{"dispositionComponent":[{"dispositionCommonRegistryCode":"prank"}]}]}`, "disposition=prank", true},
+		"a disposition that is none yet":       {`{"incidentComponent":{"disposition":[{"dispositionCommonRegistryCode":"Pending"}]}}`, "", false},
+		"one that is none, and one that is":    {`{"incidentComponent":{"disposition":[{"dispositionCommonRegistryCode":"unknown"},{"dispositionText":"duplicate"}]}}`, "disposition=duplicate", true},
 		"a disposition in words":               {`{"incidentComponent":{"disposition":[{"dispositionDescriptionText":"pocket dial"}]}}`, "disposition=pocket dial", true},
 		"a component that is a single object":  {`{"incidentComponent":{"incidentTypeInternalText":"Fire","internalIncidentId":"26-1"},"locationComponent":{"address":"12 Canal"}}`, "location=12 Canal; nature=Fire; incident=26-1", true},
 		"other names for the same":             {`{"nc:IncidentInformationType":{"nc:IncidentTypeCommonRegistryText":"Fire"},"LocationInformationComponent":[{"latitude":29.95,"longitude":-90.07}]}`, "location=29.95, -90.07; nature=Fire; incident=true", true},

@@ -63,22 +63,31 @@ func (d *Document) identify(o object, incidents []object) {
 // any. A type that says that nobody knows yet is none.
 func incidentType(i object) string {
 	for _, name := range []string{"incidenttypeinternaltext", "incidenttypecommonregistrytext", "incidenttypeinternalcode", "incidenttype", "incidenttypetext"} {
-		t := i.text(name)
-		switch strings.ToLower(t) {
-		case "", "unknown", "undetermined", "none", "n/a", "na", "tbd", "pending", "not determined", "string":
-			continue
+		if t := i.text(name); said(t) {
+			return t
 		}
-		return t
 	}
 	return ""
+}
+
+// said tells whether a word says something: systems fill what nobody knows yet
+// with words for that.
+func said(t string) bool {
+	switch strings.ToLower(t) {
+	case "", "unknown", "undetermined", "none", "n/a", "na", "tbd", "pending", "open", "active", "in progress", "not determined", "null", "string":
+		return false
+	}
+	return true
 }
 
 // disposition is how an incident was closed: the common code, by which rules
 // can match, or the centre's own words.
 func disposition(list []object) string {
 	for _, d := range list {
-		if t := d.text("dispositioncommonregistrycode", "dispositioncategorytext", "dispositiondescriptiontext", "dispositiontext", "code", "text"); t != "" {
-			return t
+		for _, name := range []string{"dispositioncommonregistrycode", "dispositioncategorytext", "dispositiondescriptiontext", "dispositiontext", "code", "text"} {
+			if t := d.text(name); said(t) {
+				return t
+			}
 		}
 	}
 	return ""

@@ -33,7 +33,8 @@ type Callback struct {
 	AgeMS       int64     `json:"ageMs"`
 	Closed      *Closed   `json:"closed,omitempty"`
 
-	number string // it is open under
+	number   string // it is open under
+	reopened int    // how often a callback that was cut short opened it again
 }
 
 // Cause is in what way a caller was lost.
@@ -54,6 +55,8 @@ func (c *call) owes(d endData, complete bool) Cause {
 	switch {
 	case complete || d.By == "supervisor":
 		return ""
+	case c.outside && !c.waiting && (d.By == "position" || d.By == "caller"):
+		return "" // another centre has taken the caller over
 	case d.By == "position" && c.intake.Complete():
 		return "" // by the call taker's own word, which a supervisor reviews
 	case d.By == "position":
@@ -142,7 +145,7 @@ func (l *Ledger) remember(b *Callback, now time.Time) (policy.Finding, bool) {
 		l.earliest(now.Add(l.o.Owed))
 		return policy.Finding{}, false
 	}
-	b.Alert = alertID(CauseCallback, b.ID, b.Since, 1)
+	b.Alert = alertID(CauseCallback, b.ID, b.Since, 1+b.reopened)
 	return policy.Finding{
 		ID: b.Alert, Cause: CauseCallback, Call: b.ID, Position: b.Position, Agent: b.Agent,
 		Why: fmt.Sprintf("a callback is owed for %s, and nobody has called: %s", now.Sub(b.Since).Round(time.Second), b.Why),
@@ -233,7 +236,36 @@ func (l *Ledger) markedLate(r policy.Record, d markData) {
 func (l *Ledger) reached(c *call, at time.Time) {
 	if b := l.owedTo(c.dialled); b != nil {
 		l.close(b, Closed{At: at, By: c.agent, How: "the caller was called back and answered", Call: c.id})
+		l.backs[c.id] = b
 	}
+}
+
+// callbackTalk is how long a callback lasts at least that was one: whoever hangs
+// up on a caller sooner has not spoken to them.
+const callbackTalk = 10 * time.Second
+
+// calledBack takes the end of a callback. One that the call taker, or a failure,
+// cut short was none, and the caller is owed one as before.
+func (l *Ledger) calledBack(r policy.Record, d endData) {
+	b := l.backs[r.Call]
+	if b == nil {
+		return
+	}
+	delete(l.backs, r.Call)
+	if b.Closed == nil || b.Closed.Call != r.Call {
+		return
+	}
+	talk := r.Time.Sub(b.Closed.At)
+	if talk >= callbackTalk || d.By == "caller" || d.By == "supervisor" || l.owedTo(b.number) != nil {
+		return
+	}
+	b.Closed, b.Alert, b.Last = nil, "", r.Time
+	b.reopened++
+	b.Why = fmt.Sprintf("the caller was called back, and that ended after %s, by %s", talk.Round(time.Second), d.By)
+	if b.number != "" {
+		l.caller(b.number).owed = b
+	}
+	l.earliest(l.overdue(b))
 }
 
 // tried notes an attempt to call back.
@@ -257,6 +289,9 @@ func (l *Ledger) callbackDone(r policy.Record, d Done) {
 			how = "marked as done"
 		}
 		l.close(b, Closed{At: r.Time, By: d.By, How: how, Note: d.Note, Call: d.Call})
+		if d.Call != "" {
+			l.backs[d.Call] = b
+		}
 	}
 }
 

@@ -27,6 +27,7 @@ type call struct {
 	release                 releaseData
 	ended                   time.Time
 	by                      string // who ended it
+	outside                 bool   // another centre has it, or had it last
 	surge                   bool   // surge mode was on when it was offered
 }
 
@@ -57,6 +58,7 @@ type offerData struct {
 type answerData struct {
 	Position string `json:"position"`
 	Agent    string `json:"agent"`
+	Outside  bool   `json:"outside"`
 }
 
 type releaseData struct {
@@ -128,7 +130,8 @@ func (l *Ledger) answered(r policy.Record, d answerData) {
 	if c == nil {
 		return
 	}
-	c.position, c.agent, c.waiting = d.Position, d.Agent, false
+	moved := c.outside != d.Outside
+	c.position, c.agent, c.waiting, c.outside = d.Position, d.Agent, false, d.Outside
 	if c.kind != policy.Emergency {
 		if c.answered.IsZero() {
 			c.answered = r.Time
@@ -136,8 +139,11 @@ func (l *Ledger) answered(r policy.Record, d answerData) {
 		}
 		return
 	}
-	if c.answered.IsZero() {
+	first := c.answered.IsZero()
+	if first {
 		c.answered = r.Time
+	}
+	if first || moved {
 		l.looksRelayed(c, r.Time, "")
 	}
 }
@@ -192,7 +198,7 @@ func (l *Ledger) intercepted(r policy.Record, _ releaseData) {
 	if c == nil {
 		return
 	}
-	c.drops()
+	l.dropped(c)
 	c.rescues++
 	c.waiting = true
 }
@@ -202,6 +208,14 @@ func (l *Ledger) intercepted(r policy.Record, _ releaseData) {
 func (c *call) drops() {
 	if t := c.release.author(); t.position != "" && !slices.Contains(c.dropped, t) {
 		c.dropped = append(c.dropped, t)
+	}
+}
+
+// dropped notes that somebody let c's caller down.
+func (l *Ledger) dropped(c *call) {
+	c.drops()
+	if id := c.incidentID; id != "" && len(c.dropped) > 0 && !slices.Contains(l.incidents[id], c) {
+		l.incidents[id] = append(l.incidents[id], c)
 	}
 }
 
@@ -222,6 +236,7 @@ func (l *Ledger) calledOff(r policy.Record, _ releaseData) {
 
 // ended closes a call and opens what it leaves behind.
 func (l *Ledger) ended(r policy.Record, d endData) {
+	l.calledBack(r, d)
 	c := l.open(r)
 	if c == nil {
 		return
@@ -235,8 +250,8 @@ func (l *Ledger) ended(r policy.Record, d endData) {
 		l.wait(c)
 	}
 	complete := l.o.Complete(c.intake)
-	if d.By == "position" && !complete {
-		c.drops()
+	if d.By == "position" && !complete && !c.outside {
+		l.dropped(c)
 	}
 	if why := c.owes(d, complete); why != "" {
 		l.owe(c, why, d)
@@ -250,6 +265,11 @@ func (l *Ledger) drop(c *call) {
 	}
 	if l.urns[c.emergencyID] == c {
 		delete(l.urns, c.emergencyID)
+	}
+	if rest := slices.DeleteFunc(l.incidents[c.incidentID], func(o *call) bool { return o == c }); len(rest) > 0 {
+		l.incidents[c.incidentID] = rest
+	} else {
+		delete(l.incidents, c.incidentID)
 	}
 	if who := l.callers[c.number]; who != nil {
 		who.calls = slices.DeleteFunc(who.calls, func(o *call) bool { return o == c })

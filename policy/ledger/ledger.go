@@ -51,15 +51,18 @@ type Ledger struct {
 	calls   map[string]*call // by Call-ID: the latest of that name
 	urns    map[string]*call // by emergency call identifier
 	callers map[string]*caller
-	over    []*call // in the order in which they ended
-	owed    map[string]*Callback
-	late    map[string]*Unrelayed
-	waits   map[*call]struct{} // answered calls that are not passed on yet
-	next    time.Time          // when something may be due
-	closed  []closing
-	surge   bool
-	orphans []Orphan
-	ends    []policy.Finding // alerts whose items were closed by the record that is applied
+
+	incidents map[string][]*call // by incident identifier, those that somebody dropped
+	over      []*call            // in the order in which they ended
+	owed      map[string]*Callback
+	late      map[string]*Unrelayed
+	backs     map[string]*Callback // that a call which is still up has closed, by its Call-ID
+	waits     map[*call]struct{}   // answered calls that are not passed on yet
+	next      time.Time            // when something may be due
+	closed    []closing
+	surge     bool
+	orphans   []Orphan
+	ends      []policy.Finding // alerts whose items were closed by the record that is applied
 }
 
 var _ policy.Follower = (*Ledger)(nil)
@@ -70,7 +73,7 @@ func New(o Options) *Ledger {
 		o.Complete = policy.Intake.Complete
 	}
 	return &Ledger{
-		o: o, calls: map[string]*call{}, urns: map[string]*call{}, callers: map[string]*caller{},
+		o: o, calls: map[string]*call{}, urns: map[string]*call{}, incidents: map[string][]*call{}, backs: map[string]*Callback{}, callers: map[string]*caller{},
 		owed: map[string]*Callback{}, late: map[string]*Unrelayed{}, waits: map[*call]struct{}{},
 	}
 }
@@ -149,6 +152,7 @@ func (l *Ledger) forget(now time.Time) {
 	for len(l.closed) > 0 && now.Sub(l.closed[0].at) > keepClosed {
 		c := l.closed[0]
 		if b := l.owed[c.callback]; b != nil && b.Closed != nil && b.Closed.At.Equal(c.at) {
+			delete(l.backs, b.Closed.Call)
 			delete(l.owed, c.callback)
 		}
 		if u := l.late[c.unrelayed]; u != nil && u.Closed != nil && u.Closed.At.Equal(c.at) {

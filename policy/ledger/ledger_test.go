@@ -153,6 +153,45 @@ func TestWhoIsOwedACallback(t *testing.T) {
 			b.write("call.offered", "o", "kind", "admin", "from", "<sip:p@psap>", "requestUri", "sip:15045550100@trunk")
 			b.write("call.answered", "o", "position", "trunk")
 		}, nil},
+		"called back, and the call taker hangs up at once": {func(b *book) {
+			b.taken("c", number, "p", "ann")
+			b.ends("c", "caller")
+			b.write("call.offered", "o", "kind", "admin", "from", "<sip:p@psap>", "requestUri", "sip:15045550100@trunk")
+			b.write("call.answered", "o", "position", "trunk")
+			b.pass(3 * time.Second)
+			b.ends("o", "position")
+		}, []Cause{HungUp}},
+		"the same, by ourselves": {func(b *book) {
+			b.taken("c", number, "p", "ann")
+			b.ends("c", "caller")
+			b.write("callback.started", "c", "id", "c")
+			b.write("callback.done", "c", "id", "c", "by", "ann", "call", "o")
+			b.pass(3 * time.Second)
+			b.ends("o", "position")
+		}, []Cause{HungUp}},
+		"called back, and the caller has nothing to say": {func(b *book) {
+			b.taken("c", number, "p", "ann")
+			b.ends("c", "caller")
+			b.write("callback.done", "c", "id", "c", "by", "ann", "call", "o")
+			b.pass(3 * time.Second)
+			b.ends("o", "caller")
+		}, nil},
+		"called back, and they talk": {func(b *book) {
+			b.taken("c", number, "p", "ann")
+			b.ends("c", "caller")
+			b.write("callback.done", "c", "id", "c", "by", "ann", "call", "o")
+			b.pass(callbackTalk)
+			b.ends("o", "position")
+		}, nil},
+		"cut short, and done in the end": {func(b *book) {
+			b.taken("c", number, "p", "ann")
+			b.ends("c", "caller")
+			b.write("callback.done", "c", "id", "c", "by", "ann", "call", "o")
+			b.ends("o", "error")
+			b.write("callback.done", "c", "id", "c", "by", "bob", "call", "o2")
+			b.pass(time.Minute)
+			b.ends("o2", "position")
+		}, nil},
 		"called back, nobody answers": {func(b *book) {
 			b.taken("c", number, "p", "ann")
 			b.ends("c", "caller")
@@ -324,7 +363,7 @@ func TestUnrelayedKnobs(t *testing.T) {
 
 // TestRedials: whoever dropped a caller is named to who routes the next call.
 func TestRedials(t *testing.T) {
-	earlier := func(b *book, number string) Earlier { return b.l.Earlier("<sip:"+number+"@x>", "", "", b.at) }
+	earlier := func(b *book, number string) Earlier { return b.l.Earlier("<sip:"+number+"@x>", "", "", "", b.at) }
 	tests := map[string]struct {
 		call func(b *book)
 		want Earlier
@@ -391,8 +430,82 @@ func TestRedials(t *testing.T) {
 	b.taken("c", "anonymous", "pos-1", "ann")
 	b.left("c", "pos-1", "ann")
 	b.ends("c", "error")
-	if e := b.l.Earlier("<sip:anonymous@x>", "", "urn:emergency:uid:callid:c", b.at); e.Redials != 1 || len(e.Avoid) != 2 {
+	if e := b.l.Earlier("<sip:anonymous@x>", "", "urn:emergency:uid:callid:c", "", b.at); e.Redials != 1 || len(e.Avoid) != 2 {
 		t.Errorf("by emergency identifier: %+v", e)
+	}
+}
+
+// TestSameIncident: who dropped a caller of an incident is avoided by the next
+// call of it, which may be another caller's and is no redial.
+func TestSameIncident(t *testing.T) {
+	const incident = "urn:emergency:uid:incidentid:1"
+	b := newBook(t, usual())
+	b.write("call.offered", "c", "kind", "emergency", "from", "<sip:anonymous@x>", "incidentId", incident, "position", "pos-1", "agent", "ann")
+	b.write("call.answered", "c", "position", "pos-1", "agent", "ann")
+	b.left("c", "pos-1", "ann")
+	b.ends("c", "caller")
+	b.pass(time.Minute)
+	earlier := func() Earlier { return b.l.Earlier("<sip:anonymous@x>", "", "", incident, b.at) }
+	want := Earlier{0, []string{"target pos-1", "agent ann"}, "another call of this incident; 1m0s ago pos-1 left before intake was complete"}
+	if d := cmp.Diff(want, earlier()); d != "" {
+		t.Errorf("-want +got:\n%s", d)
+	}
+	b.pass(keepCalls + time.Minute)
+	b.write("node.heartbeat", "")
+	if e := earlier(); e.Note != "" || len(b.l.incidents) != 0 {
+		t.Errorf("long after: %+v, %d incidents remembered", e, len(b.l.incidents))
+	}
+}
+
+// TestAnotherCentre: whom another centre has taken over is not owed anything
+// here, unless it hung up at once.
+func TestAnotherCentre(t *testing.T) {
+	transferred := func() *book {
+		b := newBook(t, usual())
+		b.taken("c", "5045550100", "pos-1", "ann")
+		b.pass(20 * time.Second)
+		b.write("call.answered", "c", "position", "sip:911@psap-b", "outside", true)
+		return b
+	}
+	for _, by := range []string{"caller", "position"} {
+		b := transferred()
+		b.pass(5 * time.Minute)
+		b.ends("c", by)
+		b.pass(time.Hour)
+		b.owes()
+		if late := b.l.Unrelayed(b.at, true); len(late) != 0 || len(b.found) != 0 {
+			t.Errorf("ended by %s: unrelayed %+v, found %+v", by, late, b.found)
+		}
+		if e := b.l.Earlier("<tel:5045550100>", "", "", "", b.at); len(e.Avoid) != 0 {
+			t.Errorf("ended by %s: avoided %v", by, e.Avoid)
+		}
+	}
+	b := transferred()
+	b.write("release.requested", "c", "position", "sip:911@psap-b", "how", "bye")
+	b.write("release.intercepted", "c", "position", "sip:911@psap-b")
+	b.write("rescue.answered", "c", "position", "fallback")
+	b.pass(10 * time.Minute)
+	b.ends("c", "caller")
+	b.owes(HungUp)
+	if late := b.l.Unrelayed(b.at, false); len(late) != 1 {
+		t.Errorf("taken back: unrelayed %+v", late)
+	}
+}
+
+// TestNoteOfAClaim: the next taker is told that the one before only said that
+// intake was complete.
+func TestNoteOfAClaim(t *testing.T) {
+	o := usual()
+	o.Complete = func(policy.Intake) bool { return false }
+	b := newBook(t, o)
+	b.taken("c", "5045550100", "pos-1", "ann")
+	b.asked("c")
+	b.write("release.requested", "c", "position", "pos-1", "agent", "ann", "how", "bye")
+	b.write("release.allowed", "c", "position", "pos-1", "agent", "ann")
+	b.ends("c", "position")
+	want := Earlier{1, []string{"target pos-1", "agent ann"}, "redial: call 2 of this caller; 0s ago pos-1 left, and only said that intake was complete"}
+	if d := cmp.Diff(want, b.l.Earlier("<tel:5045550100>", "", "", "", b.at)); d != "" {
+		t.Errorf("-want +got:\n%s", d)
 	}
 }
 

@@ -16,8 +16,10 @@ type Earlier struct {
 }
 
 // Earlier tells of the calls before one that comes in now, of the same number
-// or under the same emergency call identifier.
-func (l *Ledger) Earlier(from, asserted, emergencyID string, at time.Time) Earlier {
+// or under the same emergency call identifier. Calls of the same incident may be
+// another caller's: they are no redials, and who dropped one of them is avoided
+// all the same.
+func (l *Ledger) Earlier(from, asserted, emergencyID, incidentID string, at time.Time) Earlier {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	if l.o.Redial <= 0 {
@@ -33,9 +35,7 @@ func (l *Ledger) Earlier(from, asserted, emergencyID string, at time.Time) Earli
 	var e Earlier
 	var last *call // with something to tell
 	for _, c := range before {
-		// One that somebody is talking to is another caller behind the same number.
-		talking := c.ended.IsZero() && !c.waiting
-		if talking || c.started.After(at) || !c.ended.IsZero() && at.Sub(c.ended) > l.o.Redial {
+		if !l.shortlyBefore(c, at) {
 			continue
 		}
 		e.Redials++
@@ -47,9 +47,30 @@ func (l *Ledger) Earlier(from, asserted, emergencyID string, at time.Time) Earli
 		}
 	}
 	if last != nil {
-		e.Note = last.note(e.Redials, at)
+		e.Note = last.note(fmt.Sprintf("redial: call %d of this caller", e.Redials+1), at)
+	}
+	for _, c := range l.incidents[incidentID] {
+		if len(c.dropped) == 0 || slices.Contains(before, c) || !l.shortlyBefore(c, at) {
+			continue
+		}
+		for _, t := range c.dropped {
+			e.add(t)
+		}
+		if last == nil {
+			e.Note = c.note("another call of this incident", at)
+		}
 	}
 	return e
+}
+
+// shortlyBefore tells whether c may be an earlier call of somebody who calls at
+// a time. One that somebody is talking to is another caller behind the same
+// number.
+func (l *Ledger) shortlyBefore(c *call, at time.Time) bool {
+	if c.ended.IsZero() {
+		return c.waiting && !c.started.After(at)
+	}
+	return !c.started.After(at) && at.Sub(c.ended) <= l.o.Redial
 }
 
 // add puts somebody on the list. A phone that failed is not the fault of who
@@ -66,18 +87,23 @@ func (e *Earlier) add(t taker) {
 	}
 }
 
-// note says in one line what the next taker must know.
-func (c *call) note(calls int, at time.Time) string {
+// note says in one line what the next taker must know of the call c, which is
+// so called.
+func (c *call) note(what string, at time.Time) string {
 	when := c.ended
 	if when.IsZero() {
 		when = c.seen
 	}
 	ago := max(at.Sub(when), 0).Round(time.Second)
-	s := fmt.Sprintf("redial: call %d of this caller; ", calls+1)
-	if n := len(c.dropped); n > 0 {
-		return s + fmt.Sprintf("%s ago %s left before intake was complete", ago, c.dropped[n-1].position)
+	n := len(c.dropped)
+	switch {
+	case n > 0 && c.by == "position" && c.intake.Complete():
+		return fmt.Sprintf("%s; %s ago %s left, and only said that intake was complete", what, ago, c.dropped[n-1].position)
+	case n > 0:
+		return fmt.Sprintf("%s; %s ago %s left before intake was complete", what, ago, c.dropped[n-1].position)
+	default:
+		return fmt.Sprintf("%s; %s ago a call ended before intake was complete", what, ago)
 	}
-	return s + fmt.Sprintf("%s ago a call ended before intake was complete", ago)
 }
 
 // Find returns the Call-ID of a call that is remembered, by Call-ID or

@@ -76,12 +76,16 @@ func relayedHow(f policy.Field) string {
 // looksRelayed looks again at a call that got a mark.
 func (l *Ledger) looksRelayed(c *call, at time.Time, by string) {
 	f, yes := l.relayed(c)
+	how := relayedHow(f)
+	if c.outside && !yes {
+		yes, how = true, "transferred to another centre"
+	}
 	u := l.late[c.id]
 	switch {
 	case yes:
 		delete(l.waits, c)
 		if u != nil && u.Closed == nil {
-			l.closeLate(u, Closed{At: at, By: by, How: relayedHow(f)})
+			l.closeLate(u, Closed{At: at, By: by, How: how})
 		}
 	case u == nil:
 		l.wait(c)

@@ -38,6 +38,7 @@ type Event struct {
 	Caller    string          // Offered: the caller's number, "" when callers cannot be told apart
 	Refused   bool            // Failed: the position declined or let it ring out
 	Field     policy.Field    // Marked
+	Claimed   bool            // Marked: only by the taker's own word
 	By        string          // Marked: who said so; Ended: which side
 	Verdict   policy.Decision // Released
 	Transfer  string          // Released: what became of the taker's transfer, "" when there was none
@@ -81,15 +82,15 @@ func (b *Bank) read(r policy.Record) (Event, bool) {
 	case Offered:
 		e.Kind, e.Caller = d.Kind, ledger.NumberOf(d.From, d.Asserted)
 	case Answered:
-		if d.Seated != "" {
-			e.Agent = d.Seated
+		if d.Seated != "" { // two people: whose call it was is not known, and each may be innocent
+			e.Agent = ""
 		}
 	case Failed:
 		e.Refused = refused(&d)
 	case Released:
 		return e, b.judged(&e, &d)
 	case Marked:
-		e.Field, e.By = d.Field, d.By
+		e.Field, e.By, e.Claimed = d.Field, d.By, b.o.Proves != nil && !b.o.Proves(d.Source)
 	case Silent:
 		return e, alerted(&e, &d)
 	case Ended:
@@ -113,6 +114,7 @@ type data struct {
 	Class    string          `json:"class"`
 	Field    policy.Field    `json:"field"`
 	By       string          `json:"by"`
+	Source   string          `json:"source"`
 	Decision policy.Decision `json:"decision"`
 	Cause    string          `json:"cause"`
 }

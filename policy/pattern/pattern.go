@@ -34,6 +34,9 @@ type Options struct {
 	WarmUpDays    int            // days of learning before anybody is judged; default 3
 	WarmUpTrials  int            // trials of a signal before it judges anybody; default 1,000
 	WarmUpTakers  int            // takers they must be of; default 3
+	// Proves tells whether what a source marks is more than the taker's own
+	// word. nil: every source is believed.
+	Proves func(source string) bool
 }
 
 func (o Options) complete() Options {

@@ -26,7 +26,7 @@ func TestEvasions(t *testing.T) {
 		},
 		"4 redirects": {
 			cast: cast{caller: "caller-simple", pos1: "position-redirects", pos2: "position-completes"},
-			how:  "bye", class: "operator", rule: "intake-complete",
+			how:  "bye", class: "operator", rule: "intake-claimed",
 			want: []string{"call.offered", "call.failed", "call.offered", "call.answered", "release.allowed", "call.ended"},
 		},
 		"5 transfers to a mobile phone": {
@@ -65,7 +65,7 @@ func TestEvasions(t *testing.T) {
 		},
 		"19 forges": {
 			cast: cast{caller: "caller-simple", pos1: "position-forges"},
-			how:  "bye", class: "operator", rule: "intake-complete",
+			how:  "bye", class: "operator", rule: "disposition-given",
 			want: []string{"call.answered", "request.refused", "release.requested", "release.allowed", "call.ended"},
 		},
 		"legitimate: after a transfer": {

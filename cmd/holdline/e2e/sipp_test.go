@@ -44,12 +44,13 @@ func TestStories(t *testing.T) {
 		want  []string // records in this order, among others
 		never []string // records that must not be there
 		by    string   // who ended the call
+		rule  string   // that let the position go; "" is any
 	}{
 		"an honest position is not in the way": {
 			cast:  cast{caller: "caller-simple", pos1: "position-completes"},
 			want:  []string{"call.offered", "call.answered", "recording.started", "intake.marked", "intake.marked", "intake.marked", "release.requested", "release.allowed", "call.ended", "recording.closed"},
-			never: []string{"release.intercepted", "rescue.offered", "alert.raised"},
-			by:    "position",
+			never: []string{"release.intercepted", "rescue.offered"},
+			by:    "position", rule: "intake-claimed",
 		},
 		"what an INFO says is for the guard alone": {
 			cast:  cast{caller: "caller-simple", pos1: "position-completes-info"},
@@ -102,6 +103,9 @@ func TestStories(t *testing.T) {
 			}
 			if by := find(t, records, "call.ended").Data["by"]; by != story.by {
 				t.Errorf("ended by %v, want %s", by, story.by)
+			}
+			if rules, causes := judgedAndTold(records); story.rule != "" && (!slices.Equal(rules, []string{story.rule}) || !slices.Equal(causes, []string{"review"})) {
+				t.Errorf("judged by %v, alerts of %v", rules, causes)
 			}
 			if story.cast.pos1 == "silent" {
 				offered, failed := find(t, records, "call.offered"), find(t, records, "call.failed")

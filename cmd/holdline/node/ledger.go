@@ -141,7 +141,7 @@ func (n *Node) inOrder(ctx context.Context, after uint64, each func(policy.Recor
 
 // earlier is what the guard asks of the account when a call comes in.
 func (n *Node) earlier(who sip.CallerID, at time.Time) sip.Earlier {
-	e := n.ledger.Earlier(who.From, who.Asserted, who.EmergencyID, at)
+	e := n.ledger.Earlier(who.From, who.Asserted, who.EmergencyID, who.IncidentID, at)
 	return sip.Earlier{Redials: e.Redials, Avoid: e.Avoid, Note: e.Note}
 }
 

@@ -331,20 +331,19 @@ type startedData struct {
 	Version string   `json:"version"`
 	Config  string   `json:"config"`            // digest of the configuration
 	Policy  string   `json:"policy"`            // digest of the policy
-	Rules   string   `json:"rules,omitempty"`   // the policy file as it was; "" when the built-in policy serves
+	Rules   string   `json:"rules,omitempty"`   // the policy file as it was, or the built-in one
 	Key     string   `json:"key"`               // what signs the journal's checkpoints; Verify compares it
 	Refused []string `json:"refused,omitempty"` // keys that need a restart
 }
 
 // startedData says what is in force. The rules themselves are in it, so that
-// every verdict can be explained as long as the journal is there.
+// every verdict can be explained as long as the journal is there: those of the
+// built-in policy too, which another version of Holdline does not know.
 func (n *Node) startedData(c *config.Config, refused []string) startedData {
 	rules := c.Policy.Rules()
-	d := startedData{Version: n.version, Config: c.Digest, Policy: rules.Digest(), Key: n.journal.KeyID(), Refused: refused}
-	if c.Policy.File != "" {
-		d.Rules = string(rules.Source())
+	return startedData{
+		Version: n.version, Config: c.Digest, Policy: rules.Digest(), Rules: string(rules.Source()), Key: n.journal.KeyID(), Refused: refused,
 	}
-	return d
 }
 
 // record writes an entry to the journal.
