@@ -198,7 +198,20 @@ func (c *Call) attend(l *leg) {
 		return
 	}
 	c.media.Attend(l.ID, l.Join.Mode.media())
+	c.reachCaller()
 	c.assisted(l)
+}
+
+// reachCaller takes a caller whom the taker has on hold off hold when a
+// supervisor barges in: a phone on hold lets nothing be heard, or sends nothing.
+// How long the taker holds is counted by what the taker says, and goes on.
+func (c *Call) reachCaller() {
+	for _, l := range c.legs {
+		if c.taker != nil && l != c.taker && l.Join.Mode == ModeBarge && !l.Join.Over && !l.Join.Joined.IsZero() {
+			c.resume(c.taker)
+			return
+		}
+	}
 }
 
 // switchMode changes what a supervisor does. It is on disk before it is heard.

@@ -2,6 +2,7 @@ package sip
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -267,6 +268,50 @@ func TestCallersByeEndsSupervisors(t *testing.T) {
 		}
 		w.nothingLeft()
 	})
+}
+
+// A caller who was put on hold hears and is heard by a supervisor who barges
+// in, whichever was first; the taker's hold goes on being counted.
+func TestBargingInTakesTheCallerOffHold(t *testing.T) {
+	for _, direction := range []string{"sendonly", "inactive"} {
+		for _, bargeFirst := range []bool{true, false} {
+			t.Run(fmt.Sprint(direction, " barge first: ", bargeFirst), func(t *testing.T) {
+				inWorld(t, usualSettings(), []string{"caller", "pos-1", "sup-1"}, func(w *world) {
+					caller := w.calls("caller")
+					pos := w.answers("pos-1")
+					mode := ModeListen
+					if bargeFirst {
+						mode = ModeBarge
+					}
+					v, sup := w.supervises(caller, mode, "sup-1")
+					w.reinvites(pos, sdpWith("pos-1", "0 8 101", direction))
+					if !bargeFirst {
+						if got := string(caller.RemoteSDP()); !strings.Contains(got, "a="+direction) {
+							t.Errorf("the hold did not reach the caller while a supervisor listens:\n%s", got)
+						}
+						_, err := w.guard.SetMode(w.ctx, caller.ID(), v.ID, ModeBarge, "chief")
+						w.must(err)
+					}
+					w.settle()
+					if got := string(caller.RemoteSDP()); !strings.Contains(got, "a=sendrecv") {
+						t.Errorf("the caller is on hold, and a supervisor has barged in:\n%s\n%s", got, w.ladder())
+					}
+					c := w.guard.lookup(caller.ID())
+					held := make(chan time.Time, 1)
+					c.post(func() { held <- c.HeldSince })
+					if (<-held).IsZero() {
+						t.Error("it is not counted any more that the taker has the caller on hold")
+					}
+					w.reinvites(pos, sdp("pos-1"))
+					w.hangsUp(sup)
+					w.up(caller, "caller")
+					w.up(pos, "pos-1")
+					w.hangsUp(caller)
+					w.nothingLeft()
+				})
+			})
+		}
+	}
 }
 
 func TestSupervisorIsPutOnHold(t *testing.T) {
