@@ -31,7 +31,8 @@ func (d *Desk) notice(ctx context.Context, n waiting, program bool) (Notice, boo
 	return out, true
 }
 
-// took notes what a channel has taken. back says that it had been failing.
+// took notes what a channel has taken. back says that it had been failing, or
+// had not been used since the start: it may have failed before that.
 func (d *Desk) took(channel string, batch []waiting, data deliveredData, back bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -48,8 +49,8 @@ func (d *Desk) took(channel string, batch []waiting, data deliveredData, back bo
 	if !back {
 		return
 	}
-	d.log.Info("alert channel works again", zapChannel(channel))
 	if e := d.ofChannel(channel); e != nil {
+		d.log.Info("alert channel works again", zapChannel(channel))
 		d.resolve(e, now, "the channel "+channel+" works again", "")
 	}
 }

@@ -35,9 +35,9 @@ type worker struct {
 	mu       sync.Mutex
 	queue    []waiting
 	status   Status
-	attempts int         // at the message that is on its way
-	limit    int         // alerts in the next message, when the other side refused a larger one
-	sent     []time.Time // when the last messages were, Burst of them
+	attempts int       // at the message that is on its way
+	limit    int       // alerts in the next message, when the other side refused a larger one
+	whole    time.Time // when Burst messages may come at once again
 }
 
 func newWorker(d *Desk, c Channel, sequence uint64) *worker {
@@ -135,14 +135,11 @@ func pause(ctx context.Context, d time.Duration) bool {
 }
 
 // spacing is how long the next message must wait so that there are not too many.
+// Each one costs Every; Burst of them can be had in advance.
 func (w *worker) spacing() time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	burst := max(1, w.c.Burst)
-	if w.c.Every <= 0 || len(w.sent) < burst {
-		return 0
-	}
-	return time.Duration(burst)*w.c.Every - time.Since(w.sent[0])
+	return max(0, time.Until(w.whole)) - time.Duration(max(1, w.c.Burst)-1)*w.c.Every
 }
 
 // next is what the next message tells of: at most one event of each alert, so
@@ -214,8 +211,10 @@ func (w *worker) taken(batch []waiting, m Message, detail string, gaveUp bool) {
 	was := w.status.State
 	w.attempts = 0
 	if len(m.Notices) > 0 {
-		w.sent = append(w.sent, now)
-		w.sent = w.sent[max(0, len(w.sent)-max(1, w.c.Burst)):]
+		if w.whole.Before(now) {
+			w.whole = now
+		}
+		w.whole = w.whole.Add(w.c.Every)
 	}
 	if !gaveUp && len(m.Notices) > 0 {
 		w.limit = 0
@@ -232,7 +231,7 @@ func (w *worker) taken(batch []waiting, m Message, detail string, gaveUp bool) {
 	for _, n := range batch {
 		d.Alerts = append(d.Alerts, deliveredOne{n.alert, n.event})
 	}
-	w.d.took(w.c.Name, batch, d, was == Failing && !gaveUp)
+	w.d.took(w.c.Name, batch, d, was != Works && !gaveUp)
 }
 
 func oldest(batch []waiting) time.Time {
