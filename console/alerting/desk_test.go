@@ -71,6 +71,38 @@ func TestStepsChoose(t *testing.T) {
 	})
 }
 
+// TestUnresolvedStepEndsWithItsCause: nobody is rung for a caller who has
+// somebody by now, because the phone was busy at first; and what was never told
+// is not journaled as told.
+func TestUnresolvedStepEndsWithItsCause(t *testing.T) {
+	inWorld(t, func(w *world) {
+		ring := w.add("ring", false)
+		w.steps = []Step{{Channels: []string{"ring"}, Unresolved: true}}
+		w.start()
+		ring.broken(errDown)
+		w.board.set(sip.CallView{ID: "one", State: "waiting"})
+		w.raise("one", "a1", "intercept")
+		w.raise("one", "a2", "escalation")
+		w.raise("two", "a3", "intercept")
+		w.pass(500 * time.Millisecond)
+		w.note("one", "rescue.answered", `{"position":"pos-2","agent":"bob"}`)
+		ring.broken(nil)
+		w.pass(time.Minute)
+		w.want(ring, "firing a3")
+		for _, id := range []string{"a1", "a2"} {
+			if a := w.alert(id); len(a.Deliveries) != 0 {
+				t.Errorf("%s was never told, and has %+v", id, a.Deliveries)
+			}
+		}
+		if w.count(KindDelivered) != 1 || len(w.alert("a3").Deliveries) != 1 {
+			t.Errorf("%d deliveries are journaled", w.count(KindDelivered))
+		}
+		w.raise("one", "a4", "escalation") // it is back
+		w.pass(time.Second)
+		w.want(ring, "firing a3", "firing a2")
+	})
+}
+
 // TestRescueResolves: who waited and is served now is marked so, and is still
 // to be acknowledged.
 func TestRescueResolves(t *testing.T) {
