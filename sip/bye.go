@@ -81,7 +81,9 @@ func (c *Call) lost(l *leg, how string) {
 }
 
 // judge asks policy for the verdict and writes it down. The bridge stands
-// until the verdict is on disk, or the disk has had its time.
+// until the verdict is on disk, or the disk has had its time. A verdict that
+// somebody else has the caller is worth nothing when they have left by then:
+// policy is asked again.
 func (c *Call) judge() {
 	r := c.pending
 	now := time.Now()
@@ -95,6 +97,7 @@ func (c *Call) judge() {
 		kind, result = "release.intercepted", releaseIntercepted
 	}
 	c.countVerdict(v.Decision)
+	relied := c.successor() != nil
 	entries := entryList(c.entry("release.requested", r.data), c.entry(kind, c.verdictData(r, v)))
 	if v.Decision != policy.Allow {
 		entries = append(entries, c.alert(v, r))
@@ -107,8 +110,13 @@ func (c *Call) judge() {
 			if !durable {
 				c.log.Warn("verdict acted on before it was on disk", zap.String("rule", v.Rule))
 			}
-			if c.successor() != nil {
+			switch {
+			case c.successor() != nil:
 				result = releaseSucceeded
+			case relied: // on a supervisor who has left meanwhile
+				r.relied = true
+				c.judge()
+				return
 			}
 			c.fire(result)
 		})

@@ -117,6 +117,8 @@ type release struct {
 	data releaseData
 
 	lapse *lapse // of a taker who did not leave, and is not there
+
+	relied bool // a supervisor had barged in, and left before the verdict took effect
 }
 
 // final2xx is a 2xx of ours that is sent again until it is acknowledged

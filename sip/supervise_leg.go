@@ -2,6 +2,7 @@ package sip
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -158,6 +159,8 @@ func (c *Call) supervisorAnswered(l *leg, res *gosip.Response) {
 		c.reap(l)
 	case s == nil:
 		c.joinFailed(l, failure{Reason: "answered without a session description"})
+	case !slices.ContainsFunc(s.media, func(m mline) bool { return m.talk() && m.port != 0 }):
+		c.joinFailed(l, failure{Reason: "answered without audio"}) // the caller must not be theirs
 	default:
 		c.hear(l, s, nil)
 		c.admit(l)

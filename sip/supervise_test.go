@@ -11,6 +11,7 @@ import (
 	gosip "github.com/emiago/sipgo/sip"
 
 	"holdline/media"
+	"holdline/policy"
 	"holdline/sip/phone"
 )
 
@@ -201,6 +202,9 @@ func TestSupervisorsPhoneFails(t *testing.T) {
 		"redirects":     {func(w *world, s *phone.Call) { w.must(s.Redirect("sip:elsewhere@10.0.0.77")) }, 302, "Moved Temporarily"},
 		"is signed out": {func(w *world, s *phone.Call) { w.must(s.Reject(480)) }, 480, "Temporarily Unavailable"},
 		"rings out":     {func(w *world, s *phone.Call) { w.must(s.Ring()); w.pass(40 * time.Second) }, 0, "rang out"},
+		"has no audio": {func(w *world, s *phone.Call) {
+			w.must(s.Reply(phone.Reply{Code: 200, Body: edited(sdp("sup-1"), "m=audio 4000", "m=audio 0"), ContentType: "application/sdp"}))
+		}, 0, "answered without audio"},
 		"has no answer": {func(w *world, s *phone.Call) { w.must(s.Reply(phone.Reply{Code: 200})) }, 0, "answered without a session description"},
 		"is silent":     {func(w *world, _ *phone.Call) { w.phone("sup-1").SetDeaf(true); w.pass(time.Minute) }, 0, "rang out"},
 	} {
@@ -246,6 +250,61 @@ func TestSupervisorsPhoneIsUnplugged(t *testing.T) {
 		w.hangsUp(caller)
 		w.nothingLeft()
 	})
+}
+
+// A taker may leave because a supervisor has barged in. When that one leaves as
+// well before the verdict takes effect, the caller has nobody and is rescued;
+// the taker is not blamed for it.
+func TestSupervisorLeavesWhileTheTakersReleaseIsJudged(t *testing.T) {
+	for name, leaves := range map[string]func(*world, *phone.Call, JoinView, *phone.Call){
+		"hangs up": func(w *world, _ *phone.Call, _ JoinView, sup *phone.Call) { w.hangsUp(sup) },
+		"is taken out": func(w *world, caller *phone.Call, v JoinView, _ *phone.Call) {
+			_, err := w.guard.Leave(w.ctx, caller.ID(), v.ID, "chief")
+			w.must(err)
+		},
+		"only listens": func(w *world, caller *phone.Call, v JoinView, _ *phone.Call) {
+			_, err := w.guard.SetMode(w.ctx, caller.ID(), v.ID, ModeListen, "chief")
+			w.must(err)
+		},
+	} {
+		for _, complete := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, ", intake complete: ", complete), func(t *testing.T) {
+				inWorld(t, usualSettings(), []string{"caller", "pos-1", "fallback", "sup-1"}, func(w *world) {
+					caller := w.calls("caller")
+					pos := w.answers("pos-1")
+					v, sup := w.supervises(caller, ModeBarge, "sup-1")
+					if complete {
+						w.marks(caller.ID(), policy.Incident)
+					}
+					w.journal.slowly(true)
+					go func() { _, _ = pos.Bye(w.ctx) }()
+					w.pass(20 * time.Millisecond)
+					if got := w.state(caller); got != string(Releasing) {
+						t.Fatalf("the call is %s", got)
+					}
+					leaves(w, caller, v, sup)
+					w.pass(200 * time.Millisecond)
+					w.journal.slowly(false)
+					if complete {
+						w.ended(caller, "caller", "BYE", true)
+						w.pass(time.Minute)
+						w.nothingLeft()
+						return
+					}
+					w.up(caller, "caller")
+					w.hears(caller, "prompt")
+					w.answers("fallback")
+					w.up(caller, "caller")
+					if d := last[releaseData](w, caller.ID(), "release.requested"); d.Position != "pos-1" || d.Class != Unclear {
+						t.Errorf("release.requested has %+v", d)
+					}
+					w.kept(caller.ID(), "release.allowed", "release.intercepted")
+					w.hangsUp(caller)
+					w.nothingLeft()
+				})
+			})
+		}
+	}
 }
 
 // The caller's BYE ends every supervisor's leg, those that ring too.
