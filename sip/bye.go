@@ -87,6 +87,8 @@ func (c *Call) lost(l *leg, how string) {
 func (c *Call) judge() {
 	r := c.pending
 	now := time.Now()
+	relied := c.successor() != nil
+	r.deceived = r.deceived || !relied && c.barged()
 	r.data = c.releaseFacts(r, now)
 	f := c.facts(r, now)
 	r.data.Facts = &f
@@ -97,7 +99,6 @@ func (c *Call) judge() {
 		kind, result = "release.intercepted", releaseIntercepted
 	}
 	c.countVerdict(v.Decision)
-	relied := c.successor() != nil
 	entries := entryList(c.entry("release.requested", r.data), c.entry(kind, c.verdictData(r, v)))
 	if v.Decision != policy.Allow {
 		entries = append(entries, c.alert(v, r))
@@ -114,7 +115,7 @@ func (c *Call) judge() {
 			case c.successor() != nil:
 				result = releaseSucceeded
 			case relied: // on a supervisor who has left meanwhile
-				r.relied = true
+				r.deceived = true
 				c.judge()
 				return
 			}

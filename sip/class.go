@@ -28,8 +28,8 @@ func (c *Call) classOfRelease(r *release) (Class, []string) {
 	}
 	if r.bye != nil {
 		class, evidence := classOfBye(r)
-		if r.relied {
-			class, evidence = Unclear, append(evidence, "a supervisor had barged in, and left while this was judged")
+		if r.deceived {
+			class, evidence = Unclear, append(evidence, "a supervisor had barged in, and was not there when the taker left")
 		}
 		return class, evidence
 	}

@@ -118,7 +118,7 @@ type release struct {
 
 	lapse *lapse // of a taker who did not leave, and is not there
 
-	relied bool // a supervisor had barged in, and left before the verdict took effect
+	deceived bool // a supervisor had barged in, and was not there
 }
 
 // final2xx is a 2xx of ours that is sent again until it is acknowledged

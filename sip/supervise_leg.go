@@ -209,12 +209,19 @@ func (c *Call) attend(l *leg) {
 // supervisor barges in: a phone on hold lets nothing be heard, or sends nothing.
 // How long the taker holds is counted by what the taker says, and goes on.
 func (c *Call) reachCaller() {
+	if c.taker != nil && c.barged() {
+		c.resume(c.taker)
+	}
+}
+
+// barged tells whether a supervisor speaks with everybody, beside the taker.
+func (c *Call) barged() bool {
 	for _, l := range c.legs {
-		if c.taker != nil && l != c.taker && l.Join.Mode == ModeBarge && !l.Join.Over && !l.Join.Joined.IsZero() {
-			c.resume(c.taker)
-			return
+		if l != c.taker && c.barges(l) {
+			return true
 		}
 	}
+	return false
 }
 
 // switchMode changes what a supervisor does. It is on disk before it is heard.

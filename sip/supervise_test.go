@@ -307,6 +307,38 @@ func TestSupervisorLeavesWhileTheTakersReleaseIsJudged(t *testing.T) {
 	}
 }
 
+// A supervisor who barged in and whose phone was unplugged since is nobody to
+// leave a caller to.
+func TestSupervisorWhosePhoneFellSilentIsNoSuccessor(t *testing.T) {
+	for _, silent := range []bool{false, true} {
+		inWorld(t, usualSettings(), []string{"caller", "pos-1", "fallback", "sup-1"}, func(w *world) {
+			caller := w.calls("caller")
+			pos := w.answers("pos-1")
+			w.supervises(caller, ModeBarge, "sup-1")
+			voice := w.talks(caller.ID(), 2)
+			w.pass(5 * time.Second)
+			if silent {
+				voice.stops()
+			}
+			w.pass(3 * time.Second)
+			w.hangsUp(pos)
+			w.up(caller, "caller")
+			if !silent {
+				w.hears(caller, "leg 2")
+				w.hangsUp(caller)
+				return
+			}
+			w.hears(caller, "prompt")
+			if d := last[releaseData](w, caller.ID(), "release.requested"); d.Class != Unclear {
+				t.Errorf("the taker, who left the caller to a supervisor, is blamed: %+v", d)
+			}
+			w.answers("fallback")
+			w.hangsUp(caller)
+			w.nothingLeft()
+		})
+	}
+}
+
 // The caller's BYE ends every supervisor's leg, those that ring too.
 func TestCallersByeEndsSupervisors(t *testing.T) {
 	inWorld(t, usualSettings(), []string{"caller", "pos-1", "sup-1", "sup-2"}, func(w *world) {
