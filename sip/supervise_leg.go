@@ -24,6 +24,9 @@ func (c *Call) join(q JoinRequest) (*leg, error) {
 		if name, uri, err = c.supervisorTarget(q.Target); err != nil {
 			return nil, err
 		}
+		if l := c.supervisorAt(name, uri); q.Once && l != nil {
+			return l, nil
+		}
 	}
 	if q.Via == "" {
 		q.Via = ViaPhone
@@ -48,6 +51,17 @@ func (c *Call) join(q JoinRequest) (*leg, error) {
 	l.open = true
 	c.g.resolve(uri, func(hops []hopAddr, err error) { c.post(func() { c.callSupervisor(l, hops, err) }) })
 	return l, nil
+}
+
+// supervisorAt is the leg of a supervisor's phone that is in the call or rings
+// for it; nil when there is none.
+func (c *Call) supervisorAt(name, uri string) *leg {
+	for _, l := range c.legs {
+		if l.supervises() && l.State != Over && !l.Join.Over && !l.cancel && (l.Target == name || deskKey(l.URI) == deskKey(uri)) {
+			return l
+		}
+	}
+	return nil
 }
 
 // callSupervisor sends the INVITE, or says why there is none.

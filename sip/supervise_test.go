@@ -339,6 +339,41 @@ func TestSupervisorWhosePhoneFellSilentIsNoSuccessor(t *testing.T) {
 	}
 }
 
+// A phone that rings for a call, or is in it, is not called again for an alert
+// about the same call; for somebody who asks for it, it is.
+func TestSupervisorsPhoneIsCalledOnce(t *testing.T) {
+	inWorld(t, usualSettings(), []string{"caller", "pos-1", "sup-1"}, func(w *world) {
+		caller := w.calls("caller")
+		w.answers("pos-1")
+		again := func(once bool) JoinView {
+			v, err := w.guard.Join(w.ctx, caller.ID(), JoinRequest{Mode: ModeListen, Target: uriFor("sup-1"), By: "alert", Once: once})
+			w.must(err)
+			return v
+		}
+		v := w.joins(caller, ModeWhisper, "sup-1")
+		sup := w.rings("sup-1")
+		if got := again(true); got.ID != v.ID || got.By != "chief" || !got.Joined.IsZero() {
+			t.Errorf("while it rings: %+v", got)
+		}
+		w.must(sup.Answer(sdp("sup-1")))
+		w.settle()
+		if got := again(true); got.ID != v.ID || got.Joined.IsZero() || got.Mode != ModeWhisper {
+			t.Errorf("while it is in the call: %+v", got)
+		}
+		if got := again(false); got.ID == v.ID {
+			t.Error("who asks for it is not called again")
+		}
+		w.must(w.rings("sup-1").Reject(486))
+		w.hangsUp(sup)
+		if got := again(true); got.ID == v.ID {
+			t.Error("who has left is not called again")
+		}
+		w.answers("sup-1")
+		w.hangsUp(caller)
+		w.nothingLeft()
+	})
+}
+
 // The caller's BYE ends every supervisor's leg, those that ring too.
 func TestCallersByeEndsSupervisors(t *testing.T) {
 	inWorld(t, usualSettings(), []string{"caller", "pos-1", "sup-1", "sup-2"}, func(w *world) {
