@@ -65,6 +65,54 @@ func TestLivePageInABrowser(t *testing.T) {
 	}
 }
 
+// TestAlertsAreHeard: once somebody has pressed the button, a new alert makes a
+// sound, and none after the button was pressed again.
+func TestAlertsAreHeard(t *testing.T) {
+	browser := findBrowser(t)
+	b := newBench(t)
+	b.board.set(callView("one@x", "waiting"))
+	alloc, stop := chromedp.NewExecAllocator(t.Context(), append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(browser), chromedp.NoSandbox)...)
+	defer stop()
+	tab, closeTab := chromedp.NewContext(alloc)
+	defer closeTab()
+	ctx, cancel := context.WithTimeout(tab, time.Minute)
+	defer cancel()
+	see := func(what, js string) {
+		t.Helper()
+		if seen, err := chromedp.Run(ctx, chromedp.Poll[bool](js, chromedp.WithPollingTimeout(20*time.Second))); err != nil || !seen {
+			t.Fatalf("not seen: %s (%v)", what, err)
+		}
+	}
+	err := chromedp.Do(ctx, chromedp.Navigate(b.base+"/"))
+	if err == nil {
+		_, err = chromedp.Run(ctx, chromedp.Evaluate[bool](`(() => {
+			window.tones = 0;
+			const start = OscillatorNode.prototype.start;
+			OscillatorNode.prototype.start = function (...at) {
+				if (this.context.state === "running") window.tones++;
+				return start.apply(this, at);
+			};
+			return true; })()`))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	see("the connection", `document.getElementById("link").textContent === "live"`)
+	press := chromedp.Click("#sound")
+	if err := chromedp.Do(ctx, press); err != nil {
+		t.Fatal(err)
+	}
+	see("the sound is on", `document.getElementById("sound").textContent === "Sound: on" && window.tones === 1`)
+	b.journal.add("one@x", "alert.raised", `{"id":"a/1","cause":"intercept","why":"nothing is marked"}`)
+	see("an urgent alert is heard", `window.tones === 7`)
+	if err := chromedp.Do(ctx, press); err != nil {
+		t.Fatal(err)
+	}
+	b.journal.add("two@x", "alert.raised", `{"id":"a/2","cause":"intercept","why":"nothing is marked"}`)
+	see("the second alert", `Number(document.body.dataset.rang) === 3`)
+	see("it is not heard", `window.tones === 7`)
+}
+
 // set replaces the calls.
 func (b *board) set(calls ...sip.CallView) {
 	b.mu.Lock()

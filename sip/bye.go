@@ -81,10 +81,14 @@ func (c *Call) lost(l *leg, how string) {
 }
 
 // judge asks policy for the verdict and writes it down. The bridge stands
-// until the verdict is on disk, or the disk has had its time.
+// until the verdict is on disk, or the disk has had its time. A verdict that
+// somebody else has the caller is worth nothing when they have left by then:
+// policy is asked again.
 func (c *Call) judge() {
 	r := c.pending
 	now := time.Now()
+	relied := c.successor() != nil
+	r.deceived = r.deceived || !relied && c.barged()
 	r.data = c.releaseFacts(r, now)
 	f := c.facts(r, now)
 	r.data.Facts = &f
@@ -107,8 +111,13 @@ func (c *Call) judge() {
 			if !durable {
 				c.log.Warn("verdict acted on before it was on disk", zap.String("rule", v.Rule))
 			}
-			if c.successor() != nil {
+			switch {
+			case c.successor() != nil:
 				result = releaseSucceeded
+			case relied: // on a supervisor who has left meanwhile
+				r.deceived = true
+				c.judge()
+				return
 			}
 			c.fire(result)
 		})

@@ -27,7 +27,11 @@ func (c *Call) classOfRelease(r *release) (Class, []string) {
 		return r.lapse.class, r.lapse.evidence
 	}
 	if r.bye != nil {
-		return classOfBye(r)
+		class, evidence := classOfBye(r)
+		if r.deceived {
+			class, evidence = Unclear, append(evidence, "a supervisor had barged in, and was not there when the taker left")
+		}
+		return class, evidence
 	}
 	evidence := []string{r.how}
 	taker := together(c.media.Stats(r.leg.ID))

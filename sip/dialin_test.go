@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"context"
 	"net/netip"
 	"strings"
 	"testing"
@@ -46,7 +47,9 @@ func (w *world) dials(name, user string, more ...func(*phone.Invite)) *phone.Cal
 func (w *world) refused(c *phone.Call, code int) {
 	w.t.Helper()
 	w.settle()
-	res, err := c.WaitAnswer(w.ctx)
+	ctx, cancel := context.WithTimeout(w.ctx, 10*time.Second)
+	defer cancel()
+	res, err := c.WaitAnswer(ctx)
 	w.must(err)
 	if res.StatusCode != code {
 		w.t.Fatalf("answered %d, want %d\n%s", res.StatusCode, code, w.ladder())
@@ -178,6 +181,25 @@ func TestSupervisorJoinsByHeader(t *testing.T) {
 		w.refused(w.dials("sup-1", "pos-1", name(pos.ID(), ours, "wrong")), 481)
 		w.hangsUp(caller)
 		w.ended(sup, "sup-1", "BYE", true)
+		w.pass(time.Minute)
+		// Too late, and where anybody else's call would be an emergency of its own.
+		w.refused(w.dials("sup-1", "911", name(pos.ID(), ours, theirs)), 481)
+		w.nothingLeft()
+	})
+}
+
+// Where no supervisors are configured nobody may join a call beside its taker.
+func TestJoinWithoutSupervisors(t *testing.T) {
+	inWorld(t, usualSettings(), []string{"caller", "pos-1", "sup-1"}, func(w *world) {
+		caller := w.calls("caller")
+		pos := w.answers("pos-1")
+		join := pos.ID() + ";to-tag=" + tag(headerOf(pos.Invite, "from")) + ";from-tag=" + w.takerDialog(caller).RemoteTag
+		w.refused(w.dials("sup-1", "pos-1", func(v *phone.Invite) { v.Headers = append(v.Headers, [2]string{"Join", join}) }), 403)
+		if d := last[refusedData](w, "", "supervisor.refused"); d.Join != join {
+			t.Errorf("supervisor.refused has %+v", d)
+		}
+		w.up(pos, "pos-1")
+		w.hangsUp(caller)
 		w.nothingLeft()
 	})
 }

@@ -119,6 +119,8 @@ type release struct {
 	data releaseData
 
 	lapse *lapse // of a taker who did not leave, and is not there
+
+	deceived bool // a supervisor had barged in, and was not there
 }
 
 // final2xx is a 2xx of ours that is sent again until it is acknowledged

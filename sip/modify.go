@@ -170,6 +170,9 @@ func (c *Call) onRelayed(r *relayed, res edge.Response) {
 			c.log.Debug("answer not sent", zap.Error(err))
 		}
 	}
+	if code >= 200 && code < 300 && r.to == c.caller {
+		c.reachCaller()
+	}
 	if code == 481 || code == 408 {
 		c.gone(r.to, "answered "+strconv.Itoa(code)+" to "+string(r.req.Method))
 	}

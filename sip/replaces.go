@@ -84,8 +84,8 @@ func (g *Guard) translate(replaces string) (string, *leg) {
 
 // onReplaces takes an INVITE that takes a dialog of ours over (RFC 3891): the
 // sender becomes the taker in place of another, or the caller moves to another
-// device. Join is the same while the caller is alone; a third party beside a
-// taker needs mixing and is refused.
+// device. Join is the same while the caller is alone; beside a taker only the
+// phone of a supervisor may (supervisorJoins).
 func (g *Guard) onReplaces(req *gosip.Request, tx *gosip.ServerTx, value string, join bool) {
 	n, ok := parseNamed(value)
 	if !ok {
@@ -113,7 +113,7 @@ func (c *Call) takeOver(req *gosip.Request, tx *gosip.ServerTx, tagOfLeg string,
 		c.g.refuse(req, tx, 488)
 		return
 	case join && !(l == c.caller && c.taker == nil):
-		c.g.refuse(req, tx, 488)
+		c.g.refuseSupervisor(req, tx)
 		return
 	}
 	if l == c.caller && !join {

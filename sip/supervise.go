@@ -57,6 +57,9 @@ type JoinRequest struct {
 	By     string // who asked for it
 	Via    string // "": ViaPhone, or ViaBrowser with Media
 	Media  *MediaEndpoint
+	// Once says that a phone that is in the call, or rings for it, is not called
+	// a second time: its part is returned as it is.
+	Once bool
 }
 
 // MediaEndpoint is a supervisor without a SIP phone: a gateway on this host

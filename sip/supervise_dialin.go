@@ -111,10 +111,13 @@ func (g *Guard) supervisorJoins(req *gosip.Request, tx *gosip.ServerTx) bool {
 		c = g.find(n.callID, n.fromTag)
 		n.toTag, n.fromTag = n.fromTag, n.toTag
 	}
-	if c == nil {
-		return false
-	}
 	who, trusted := s.phoneOf(req)
+	if c == nil {
+		if trusted { // RFC 3911 section 4: it must not become a call of its own
+			g.refuse(req, tx, 481)
+		}
+		return trusted
+	}
 	mode, _, dialled := s.dialled(userOf(req.Recipient.String()))
 	if !dialled {
 		mode = ModeBarge // RFC 3911 section 1: to join is to speak with them

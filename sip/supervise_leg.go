@@ -2,6 +2,7 @@ package sip
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,6 +23,9 @@ func (c *Call) join(q JoinRequest) (*leg, error) {
 		var err error
 		if name, uri, err = c.supervisorTarget(q.Target); err != nil {
 			return nil, err
+		}
+		if l := c.supervisorAt(name, uri); q.Once && l != nil {
+			return l, nil
 		}
 	}
 	if q.Via == "" {
@@ -47,6 +51,17 @@ func (c *Call) join(q JoinRequest) (*leg, error) {
 	l.open = true
 	c.g.resolve(uri, func(hops []hopAddr, err error) { c.post(func() { c.callSupervisor(l, hops, err) }) })
 	return l, nil
+}
+
+// supervisorAt is the leg of a supervisor's phone that is in the call or rings
+// for it; nil when there is none.
+func (c *Call) supervisorAt(name, uri string) *leg {
+	for _, l := range c.legs {
+		if l.supervises() && l.State != Over && !l.Join.Over && !l.cancel && (l.Target == name || deskKey(l.URI) == deskKey(uri)) {
+			return l
+		}
+	}
+	return nil
 }
 
 // callSupervisor sends the INVITE, or says why there is none.
@@ -158,6 +173,8 @@ func (c *Call) supervisorAnswered(l *leg, res *gosip.Response) {
 		c.reap(l)
 	case s == nil:
 		c.joinFailed(l, failure{Reason: "answered without a session description"})
+	case !slices.ContainsFunc(s.media, func(m mline) bool { return m.talk() && m.port != 0 }):
+		c.joinFailed(l, failure{Reason: "answered without audio"}) // the caller must not be theirs
 	default:
 		c.hear(l, s, nil)
 		c.admit(l)
@@ -198,7 +215,27 @@ func (c *Call) attend(l *leg) {
 		return
 	}
 	c.media.Attend(l.ID, l.Join.Mode.media())
+	c.reachCaller()
 	c.assisted(l)
+}
+
+// reachCaller takes a caller whom the taker has on hold off hold when a
+// supervisor barges in: a phone on hold lets nothing be heard, or sends nothing.
+// How long the taker holds is counted by what the taker says, and goes on.
+func (c *Call) reachCaller() {
+	if c.taker != nil && c.barged() {
+		c.resume(c.taker)
+	}
+}
+
+// barged tells whether a supervisor speaks with everybody, beside the taker.
+func (c *Call) barged() bool {
+	for _, l := range c.legs {
+		if l != c.taker && c.barges(l) {
+			return true
+		}
+	}
+	return false
 }
 
 // switchMode changes what a supervisor does. It is on disk before it is heard.

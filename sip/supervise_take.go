@@ -3,6 +3,7 @@ package sip
 import (
 	"fmt"
 	"slices"
+	"time"
 )
 
 // alone tells whether nobody has the caller, and somebody may.
@@ -84,21 +85,34 @@ func (c *Call) become(l *leg, by trigger) {
 }
 
 // successor is the supervisor who has the caller when the taker leaves: one
-// who is about to take over, or the one who barged in first.
+// who is about to take over, or the one who barged in first. Whose phone has
+// fallen silent is none: the caller would be left with nobody.
 func (c *Call) successor() *leg {
 	var first *leg
 	for _, l := range c.legs {
-		if !l.supervises() || l == c.taker || l.State != Confirmed || l.Join.Over || l.Join.Joined.IsZero() {
+		if l == c.taker || !c.barges(l) && !l.taking || c.fellSilent(l) {
 			continue
 		}
 		if l.taking {
 			return l
 		}
-		if l.Join.Mode == ModeBarge && (first == nil || l.Join.Joined.Before(first.Join.Joined)) {
+		if first == nil || l.Join.Joined.Before(first.Join.Joined) {
 			first = l
 		}
 	}
 	return first
+}
+
+// barges tells whether l is a supervisor who speaks with everybody.
+func (c *Call) barges(l *leg) bool {
+	return l.supervises() && l.State == Confirmed && !l.Join.Over && !l.Join.Joined.IsZero() && l.Join.Mode == ModeBarge
+}
+
+// fellSilent tells whether nothing comes from a leg any more that came before:
+// its phone was unplugged, or crashed.
+func (c *Call) fellSilent(l *leg) bool {
+	s := together(c.media.Stats(l.ID))
+	return s.Unreachable != "" || s.Received > 0 && !s.Pauses && time.Since(s.LastRecv) > flowing
 }
 
 // succeed gives the caller, whom a taker left, to the supervisor who is on the

@@ -2,6 +2,7 @@ package sip
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	gosip "github.com/emiago/sipgo/sip"
 
 	"holdline/media"
+	"holdline/policy"
 	"holdline/sip/phone"
 )
 
@@ -200,6 +202,9 @@ func TestSupervisorsPhoneFails(t *testing.T) {
 		"redirects":     {func(w *world, s *phone.Call) { w.must(s.Redirect("sip:elsewhere@10.0.0.77")) }, 302, "Moved Temporarily"},
 		"is signed out": {func(w *world, s *phone.Call) { w.must(s.Reject(480)) }, 480, "Temporarily Unavailable"},
 		"rings out":     {func(w *world, s *phone.Call) { w.must(s.Ring()); w.pass(40 * time.Second) }, 0, "rang out"},
+		"has no audio": {func(w *world, s *phone.Call) {
+			w.must(s.Reply(phone.Reply{Code: 200, Body: edited(sdp("sup-1"), "m=audio 4000", "m=audio 0"), ContentType: "application/sdp"}))
+		}, 0, "answered without audio"},
 		"has no answer": {func(w *world, s *phone.Call) { w.must(s.Reply(phone.Reply{Code: 200})) }, 0, "answered without a session description"},
 		"is silent":     {func(w *world, _ *phone.Call) { w.phone("sup-1").SetDeaf(true); w.pass(time.Minute) }, 0, "rang out"},
 	} {
@@ -247,6 +252,128 @@ func TestSupervisorsPhoneIsUnplugged(t *testing.T) {
 	})
 }
 
+// A taker may leave because a supervisor has barged in. When that one leaves as
+// well before the verdict takes effect, the caller has nobody and is rescued;
+// the taker is not blamed for it.
+func TestSupervisorLeavesWhileTheTakersReleaseIsJudged(t *testing.T) {
+	for name, leaves := range map[string]func(*world, *phone.Call, JoinView, *phone.Call){
+		"hangs up": func(w *world, _ *phone.Call, _ JoinView, sup *phone.Call) { w.hangsUp(sup) },
+		"is taken out": func(w *world, caller *phone.Call, v JoinView, _ *phone.Call) {
+			_, err := w.guard.Leave(w.ctx, caller.ID(), v.ID, "chief")
+			w.must(err)
+		},
+		"only listens": func(w *world, caller *phone.Call, v JoinView, _ *phone.Call) {
+			_, err := w.guard.SetMode(w.ctx, caller.ID(), v.ID, ModeListen, "chief")
+			w.must(err)
+		},
+	} {
+		for _, complete := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, ", intake complete: ", complete), func(t *testing.T) {
+				inWorld(t, usualSettings(), []string{"caller", "pos-1", "fallback", "sup-1"}, func(w *world) {
+					caller := w.calls("caller")
+					pos := w.answers("pos-1")
+					v, sup := w.supervises(caller, ModeBarge, "sup-1")
+					if complete {
+						w.marks(caller.ID(), policy.Incident)
+					}
+					w.journal.slowly(true)
+					go func() { _, _ = pos.Bye(w.ctx) }()
+					w.pass(20 * time.Millisecond)
+					if got := w.state(caller); got != string(Releasing) {
+						t.Fatalf("the call is %s", got)
+					}
+					leaves(w, caller, v, sup)
+					w.pass(200 * time.Millisecond)
+					w.journal.slowly(false)
+					if complete {
+						w.ended(caller, "caller", "BYE", true)
+						w.pass(time.Minute)
+						w.nothingLeft()
+						return
+					}
+					w.up(caller, "caller")
+					w.hears(caller, "prompt")
+					w.answers("fallback")
+					w.up(caller, "caller")
+					if d := last[releaseData](w, caller.ID(), "release.requested"); d.Position != "pos-1" || d.Class != Unclear {
+						t.Errorf("release.requested has %+v", d)
+					}
+					w.kept(caller.ID(), "release.allowed", "release.intercepted")
+					w.hangsUp(caller)
+					w.nothingLeft()
+				})
+			})
+		}
+	}
+}
+
+// A supervisor who barged in and whose phone was unplugged since is nobody to
+// leave a caller to.
+func TestSupervisorWhosePhoneFellSilentIsNoSuccessor(t *testing.T) {
+	for _, silent := range []bool{false, true} {
+		inWorld(t, usualSettings(), []string{"caller", "pos-1", "fallback", "sup-1"}, func(w *world) {
+			caller := w.calls("caller")
+			pos := w.answers("pos-1")
+			w.supervises(caller, ModeBarge, "sup-1")
+			voice := w.talks(caller.ID(), 2)
+			w.pass(5 * time.Second)
+			if silent {
+				voice.stops()
+			}
+			w.pass(3 * time.Second)
+			w.hangsUp(pos)
+			w.up(caller, "caller")
+			if !silent {
+				w.hears(caller, "leg 2")
+				w.hangsUp(caller)
+				return
+			}
+			w.hears(caller, "prompt")
+			if d := last[releaseData](w, caller.ID(), "release.requested"); d.Class != Unclear {
+				t.Errorf("the taker, who left the caller to a supervisor, is blamed: %+v", d)
+			}
+			w.answers("fallback")
+			w.hangsUp(caller)
+			w.nothingLeft()
+		})
+	}
+}
+
+// A phone that rings for a call, or is in it, is not called again for an alert
+// about the same call; for somebody who asks for it, it is.
+func TestSupervisorsPhoneIsCalledOnce(t *testing.T) {
+	inWorld(t, usualSettings(), []string{"caller", "pos-1", "sup-1"}, func(w *world) {
+		caller := w.calls("caller")
+		w.answers("pos-1")
+		again := func(once bool) JoinView {
+			v, err := w.guard.Join(w.ctx, caller.ID(), JoinRequest{Mode: ModeListen, Target: uriFor("sup-1"), By: "alert", Once: once})
+			w.must(err)
+			return v
+		}
+		v := w.joins(caller, ModeWhisper, "sup-1")
+		sup := w.rings("sup-1")
+		if got := again(true); got.ID != v.ID || got.By != "chief" || !got.Joined.IsZero() {
+			t.Errorf("while it rings: %+v", got)
+		}
+		w.must(sup.Answer(sdp("sup-1")))
+		w.settle()
+		if got := again(true); got.ID != v.ID || got.Joined.IsZero() || got.Mode != ModeWhisper {
+			t.Errorf("while it is in the call: %+v", got)
+		}
+		if got := again(false); got.ID == v.ID {
+			t.Error("who asks for it is not called again")
+		}
+		w.must(w.rings("sup-1").Reject(486))
+		w.hangsUp(sup)
+		if got := again(true); got.ID == v.ID {
+			t.Error("who has left is not called again")
+		}
+		w.answers("sup-1")
+		w.hangsUp(caller)
+		w.nothingLeft()
+	})
+}
+
 // The caller's BYE ends every supervisor's leg, those that ring too.
 func TestCallersByeEndsSupervisors(t *testing.T) {
 	inWorld(t, usualSettings(), []string{"caller", "pos-1", "sup-1", "sup-2"}, func(w *world) {
@@ -267,6 +394,50 @@ func TestCallersByeEndsSupervisors(t *testing.T) {
 		}
 		w.nothingLeft()
 	})
+}
+
+// A caller who was put on hold hears and is heard by a supervisor who barges
+// in, whichever was first; the taker's hold goes on being counted.
+func TestBargingInTakesTheCallerOffHold(t *testing.T) {
+	for _, direction := range []string{"sendonly", "inactive"} {
+		for _, bargeFirst := range []bool{true, false} {
+			t.Run(fmt.Sprint(direction, " barge first: ", bargeFirst), func(t *testing.T) {
+				inWorld(t, usualSettings(), []string{"caller", "pos-1", "sup-1"}, func(w *world) {
+					caller := w.calls("caller")
+					pos := w.answers("pos-1")
+					mode := ModeListen
+					if bargeFirst {
+						mode = ModeBarge
+					}
+					v, sup := w.supervises(caller, mode, "sup-1")
+					w.reinvites(pos, sdpWith("pos-1", "0 8 101", direction))
+					if !bargeFirst {
+						if got := string(caller.RemoteSDP()); !strings.Contains(got, "a="+direction) {
+							t.Errorf("the hold did not reach the caller while a supervisor listens:\n%s", got)
+						}
+						_, err := w.guard.SetMode(w.ctx, caller.ID(), v.ID, ModeBarge, "chief")
+						w.must(err)
+					}
+					w.settle()
+					if got := string(caller.RemoteSDP()); !strings.Contains(got, "a=sendrecv") {
+						t.Errorf("the caller is on hold, and a supervisor has barged in:\n%s\n%s", got, w.ladder())
+					}
+					c := w.guard.lookup(caller.ID())
+					held := make(chan time.Time, 1)
+					c.post(func() { held <- c.HeldSince })
+					if (<-held).IsZero() {
+						t.Error("it is not counted any more that the taker has the caller on hold")
+					}
+					w.reinvites(pos, sdp("pos-1"))
+					w.hangsUp(sup)
+					w.up(caller, "caller")
+					w.up(pos, "pos-1")
+					w.hangsUp(caller)
+					w.nothingLeft()
+				})
+			})
+		}
+	}
 }
 
 func TestSupervisorIsPutOnHold(t *testing.T) {

@@ -298,6 +298,12 @@ func (j *journalFake) Commit(done func(bool), e ...recorder.Entry) {
 	go done(true)
 }
 
+func (j *journalFake) slowly(yes bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.slow = yes
+}
+
 func (j *journalFake) all() []recorder.Entry {
 	j.mu.Lock()
 	defer j.mu.Unlock()

@@ -12,11 +12,12 @@ import (
 )
 
 // notice is what a channel is told of an alert now; false when it need not be
-// told any more, because a person has taken notice meanwhile.
+// told any more, because a person has taken notice meanwhile, or the cause is
+// over that alone was worth telling.
 func (d *Desk) notice(ctx context.Context, n waiting, program bool) (Notice, bool) {
 	d.mu.Lock()
 	e := d.x.byID[n.alert]
-	if e == nil || e.Acknowledged != nil && !program {
+	if e == nil || e.Acknowledged != nil && !program || n.unresolved && e.Resolved != nil {
 		d.mu.Unlock()
 		return Notice{}, false
 	}
@@ -31,7 +32,8 @@ func (d *Desk) notice(ctx context.Context, n waiting, program bool) (Notice, boo
 	return out, true
 }
 
-// took notes what a channel has taken. back says that it had been failing.
+// took notes what a channel has taken. back says that it had been failing, or
+// had not been used since the start: it may have failed before that.
 func (d *Desk) took(channel string, batch []waiting, data deliveredData, back bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -48,19 +50,25 @@ func (d *Desk) took(channel string, batch []waiting, data deliveredData, back bo
 	if !back {
 		return
 	}
-	d.log.Info("alert channel works again", zapChannel(channel))
 	if e := d.ofChannel(channel); e != nil {
+		d.log.Info("alert channel works again", zapChannel(channel))
 		d.resolve(e, now, "the channel "+channel+" works again", "")
 	}
 }
 
-// dropped notes that a channel need not be told of these alerts any more.
+// dropped notes that a channel need not be told of these alerts any more. One
+// whose cause comes back is news again.
 func (d *Desk) dropped(channel string, batch []waiting) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, n := range batch {
-		if e := d.x.byID[n.alert]; e != nil {
-			e.sent[sending{channel, n.event}] = true
+		e, key := d.x.byID[n.alert], sending{channel, n.event}
+		switch {
+		case e == nil:
+		case e.Acknowledged != nil:
+			e.sent[key] = true
+		default:
+			delete(e.sent, key)
 		}
 	}
 }

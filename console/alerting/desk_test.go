@@ -71,6 +71,38 @@ func TestStepsChoose(t *testing.T) {
 	})
 }
 
+// TestUnresolvedStepEndsWithItsCause: nobody is rung for a caller who has
+// somebody by now, because the phone was busy at first; and what was never told
+// is not journaled as told.
+func TestUnresolvedStepEndsWithItsCause(t *testing.T) {
+	inWorld(t, func(w *world) {
+		ring := w.add("ring", false)
+		w.steps = []Step{{Channels: []string{"ring"}, Unresolved: true}}
+		w.start()
+		ring.broken(errDown)
+		w.board.set(sip.CallView{ID: "one", State: "waiting"})
+		w.raise("one", "a1", "intercept")
+		w.raise("one", "a2", "escalation")
+		w.raise("two", "a3", "intercept")
+		w.pass(500 * time.Millisecond)
+		w.note("one", "rescue.answered", `{"position":"pos-2","agent":"bob"}`)
+		ring.broken(nil)
+		w.pass(time.Minute)
+		w.want(ring, "firing a3")
+		for _, id := range []string{"a1", "a2"} {
+			if a := w.alert(id); len(a.Deliveries) != 0 {
+				t.Errorf("%s was never told, and has %+v", id, a.Deliveries)
+			}
+		}
+		if w.count(KindDelivered) != 1 || len(w.alert("a3").Deliveries) != 1 {
+			t.Errorf("%d deliveries are journaled", w.count(KindDelivered))
+		}
+		w.raise("one", "a4", "escalation") // it is back
+		w.pass(time.Second)
+		w.want(ring, "firing a3", "firing a2")
+	})
+}
+
 // TestRescueResolves: who waited and is served now is marked so, and is still
 // to be acknowledged.
 func TestRescueResolves(t *testing.T) {
@@ -327,8 +359,8 @@ func TestStorm(t *testing.T) {
 				t.Errorf("a message %s after the beginning", at.Sub(begin))
 			}
 		}
-		w.pass(2 * time.Minute)
-		if n := len(phone.messages()); n < 2 || n > 8 {
+		w.pass(10 * time.Second) // six at once, and then one in ten seconds
+		if n := len(phone.messages()); n < 7 || n > 8 {
 			t.Errorf("the phone got %d messages", n)
 		}
 		told := 0
@@ -340,6 +372,13 @@ func TestStorm(t *testing.T) {
 		}
 		if told < 1000 {
 			t.Errorf("the phone was told of %d alerts", told)
+		}
+		for i := range 60 { // in the long run there is one in ten seconds
+			w.raise("", fmt.Sprint("later", i), "pattern")
+			w.pass(time.Second)
+		}
+		if n := len(phone.messages()); n < 12 || n > 15 {
+			t.Errorf("the phone got %d messages", n)
 		}
 	})
 }

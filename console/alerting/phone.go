@@ -35,6 +35,9 @@ type SIPMessage struct {
 // Send implements Sender.
 func (s SIPMessage) Send(ctx context.Context, m Message) (string, error) {
 	if err := s.Phones.Message(ctx, s.URI, m.Text(messageText)); err != nil {
+		if ctx.Err() != nil {
+			err = errors.New("no answer in time")
+		}
 		return "", err
 	}
 	return "the phone took it", nil

@@ -70,8 +70,7 @@ func (d *Desk) plan(e *entry, now time.Time) {
 		if i < e.early && now.Before(at) {
 			at = now
 		}
-		if !s.takes(e) || e.Acknowledged != nil && e.Acknowledged.At.Before(at) ||
-			s.Unresolved && e.Resolved != nil && e.Resolved.At.Before(at) {
+		if !s.takes(e) || e.Acknowledged != nil && e.Acknowledged.At.Before(at) || s.Unresolved && e.Resolved != nil {
 			continue
 		}
 		if at.After(now) {
@@ -108,7 +107,7 @@ func (d *Desk) step(e *entry, i int, at time.Time) {
 		}
 		e.sent[key] = false
 		told = append(told, name)
-		w.add(waiting{e.ID, Firing, at})
+		w.add(waiting{e.ID, Firing, at, d.steps[i].Unresolved && !w.c.Program})
 	}
 	if concerned && !works {
 		e.early = max(e.early, i+2)
@@ -135,7 +134,7 @@ func (d *Desk) planEnd(e *entry) {
 		_, told := e.sent[sending{name, Firing}]
 		if _, known := e.sent[sending{name, Over}]; w.c.Program && told && !known {
 			e.sent[sending{name, Over}] = false
-			w.add(waiting{e.ID, Over, at})
+			w.add(waiting{alert: e.ID, event: Over, due: at})
 		}
 	}
 }

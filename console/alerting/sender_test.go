@@ -273,6 +273,29 @@ func TestMailErrors(t *testing.T) {
 	}
 }
 
+// TestMailServerHangs: a server that takes the connection and says nothing
+// holds a mail up for as long as the channel may take, and no longer.
+func TestMailServerHangs(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for _, security := range MailSecurities() {
+		s := Mail{Server: l.Addr().String(), Security: security, From: "a@b.example", To: []string{"c@d.example"}, Hello: "psap.example"}
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		begin := time.Now()
+		_, err := s.Send(ctx, alone())
+		cancel()
+		if err == nil || err.Error() != "no answer in time" {
+			t.Errorf("%s: %v", security, err)
+		}
+		if took := time.Since(begin); took > 10*time.Second { // the library's own time is 15 s
+			t.Errorf("%s: it took %s", security, took)
+		}
+	}
+}
+
 // handset is a phone that does as it is told.
 type handset struct {
 	texts, rung []string
@@ -280,8 +303,11 @@ type handset struct {
 	err, join   error
 }
 
-func (h *handset) Message(_ context.Context, uri, text string) error {
+func (h *handset) Message(ctx context.Context, uri, text string) error {
 	h.texts = append(h.texts, uri+" "+text)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	return h.err
 }
 
@@ -305,6 +331,11 @@ func TestSIPMessage(t *testing.T) {
 		"From: sip:+15045550123@x\nIntake: location=12 Canal St\nhttp://console/"
 	if h.texts[0] != want {
 		t.Errorf("text:\n%s", h.texts[0])
+	}
+	late, cancel := context.WithTimeout(t.Context(), 0)
+	defer cancel()
+	if _, err := s.Send(late, alone()); err == nil || err.Error() != "no answer in time" {
+		t.Errorf("a phone that does not answer: %v", err)
 	}
 }
 

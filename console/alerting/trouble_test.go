@@ -56,6 +56,30 @@ func TestFailingChannelIsSeen(t *testing.T) {
 	})
 }
 
+// TestFailingChannelWorksAfterARestart: what was wrong before the restart is
+// over all the same.
+func TestFailingChannelWorksAfterARestart(t *testing.T) {
+	inWorld(t, func(w *world) {
+		pager := w.add("pager", true)
+		w.steps = []Step{{Channels: []string{"pager"}}}
+		w.start()
+		pager.broken(errDown)
+		w.raise("", "a1", "pattern")
+		w.pass(10 * time.Second)
+		open, _ := w.desk.List(w.t.Context(), true)
+		if len(open) != 2 || open[0].Cause != causeChannel {
+			t.Fatalf("open are %+v", open)
+		}
+		pager.broken(nil)
+		w.start()
+		w.pass(time.Second)
+		w.want(pager, "firing a1")
+		if a := w.alert(open[0].ID); a.State != Resolved || a.Resolved.Why != "the channel pager works again" {
+			t.Errorf("the alert about the channel: %s %+v", a.State, a.Resolved)
+		}
+	})
+}
+
 // TestBackoffIsBounded: attempts become rarer, up to one a minute or so.
 func TestBackoffIsBounded(t *testing.T) {
 	for attempts, most := range map[int]time.Duration{1: 1250 * time.Millisecond, 2: 2500 * time.Millisecond, 6: 40 * time.Second, 7: 75 * time.Second, 1 << 30: 75 * time.Second} {

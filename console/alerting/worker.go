@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 )
@@ -23,6 +24,8 @@ type waiting struct {
 	alert string
 	event Event
 	due   time.Time // since when it is to be told
+
+	unresolved bool // only while the cause is there
 }
 
 // worker serves one channel: one message after the other, in order, each until
@@ -35,9 +38,9 @@ type worker struct {
 	mu       sync.Mutex
 	queue    []waiting
 	status   Status
-	attempts int         // at the message that is on its way
-	limit    int         // alerts in the next message, when the other side refused a larger one
-	sent     []time.Time // when the last messages were, Burst of them
+	attempts int       // at the message that is on its way
+	limit    int       // alerts in the next message, when the other side refused a larger one
+	whole    time.Time // when Burst messages may come at once again
 }
 
 func newWorker(d *Desk, c Channel, sequence uint64) *worker {
@@ -135,14 +138,11 @@ func pause(ctx context.Context, d time.Duration) bool {
 }
 
 // spacing is how long the next message must wait so that there are not too many.
+// Each one costs Every; Burst of them can be had in advance.
 func (w *worker) spacing() time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	burst := max(1, w.c.Burst)
-	if w.c.Every <= 0 || len(w.sent) < burst {
-		return 0
-	}
-	return time.Duration(burst)*w.c.Every - time.Since(w.sent[0])
+	return max(0, time.Until(w.whole)) - time.Duration(max(1, w.c.Burst)-1)*w.c.Every
 }
 
 // next is what the next message tells of: at most one event of each alert, so
@@ -170,13 +170,14 @@ func (w *worker) try(ctx context.Context, batch []waiting) time.Duration {
 	m := Message{Node: w.d.o.Node, Console: w.d.o.Console, Channel: w.c.Name}
 	look, enough := context.WithTimeout(ctx, lookWait)
 	defer enough()
+	told := make([]waiting, 0, len(batch)) // without those that need no telling any more
 	for _, n := range batch {
 		if notice, ok := w.d.notice(look, n, w.c.Program); ok {
-			m.Notices = append(m.Notices, notice)
+			m.Notices, told = append(m.Notices, notice), append(told, n)
 		}
 	}
-	if len(m.Notices) == 0 { // acknowledged before anybody was told
-		w.taken(batch, m, "", false)
+	if len(told) == 0 {
+		w.taken(batch, told, m, "", false)
 		return 0
 	}
 	w.mu.Lock()
@@ -187,12 +188,12 @@ func (w *worker) try(ctx context.Context, batch []waiting) time.Duration {
 	cancel()
 	switch {
 	case err == nil:
-		w.taken(batch, m, detail, false)
+		w.taken(batch, told, m, detail, false)
 		return 0
 	case ctx.Err() != nil: // we stop; it is still owed
 		return 0
 	}
-	return w.failed(batch, m, err)
+	return w.failed(batch, told, m, err)
 }
 
 // send keeps a panic of a Sender from ending the process.
@@ -206,33 +207,35 @@ func send(ctx context.Context, s Sender, m Message) (detail string, err error) {
 }
 
 // taken notes that the message needs no further attempt.
-func (w *worker) taken(batch []waiting, m Message, detail string, gaveUp bool) {
+func (w *worker) taken(batch, told []waiting, m Message, detail string, gaveUp bool) {
 	now := time.Now()
 	w.mu.Lock()
 	w.queue = w.queue[len(batch):]
 	d := deliveredData{Channel: w.c.Name, Seq: m.Seq, Attempts: w.attempts + 1, Detail: detail, GaveUp: gaveUp}
 	was := w.status.State
 	w.attempts = 0
-	if len(m.Notices) > 0 {
-		w.sent = append(w.sent, now)
-		w.sent = w.sent[max(0, len(w.sent)-max(1, w.c.Burst)):]
+	if len(told) > 0 {
+		if w.whole.Before(now) {
+			w.whole = now
+		}
+		w.whole = w.whole.Add(w.c.Every)
 	}
-	if !gaveUp && len(m.Notices) > 0 {
+	if !gaveUp && len(told) > 0 {
 		w.limit = 0
 		w.status.State, w.status.Error, w.status.Failing, w.status.Next = Works, "", time.Time{}, time.Time{}
 		w.status.Last, w.status.Sequence = now, m.Seq
-		w.status.Delivered += uint64(len(m.Notices))
+		w.status.Delivered += uint64(len(told))
 	}
 	w.mu.Unlock()
-	if len(m.Notices) == 0 {
-		w.d.dropped(w.c.Name, batch)
+	w.d.dropped(w.c.Name, slices.DeleteFunc(slices.Clone(batch), func(n waiting) bool { return slices.Contains(told, n) }))
+	if len(told) == 0 {
 		return
 	}
-	d.AfterMS = now.Sub(oldest(batch)).Milliseconds()
-	for _, n := range batch {
+	d.AfterMS = now.Sub(oldest(told)).Milliseconds()
+	for _, n := range told {
 		d.Alerts = append(d.Alerts, deliveredOne{n.alert, n.event})
 	}
-	w.d.took(w.c.Name, batch, d, was == Failing && !gaveUp)
+	w.d.took(w.c.Name, told, d, was != Works && !gaveUp)
 }
 
 func oldest(batch []waiting) time.Time {
@@ -246,7 +249,7 @@ func oldest(batch []waiting) time.Time {
 }
 
 // failed notes an attempt that failed and returns when to try again.
-func (w *worker) failed(batch []waiting, m Message, err error) time.Duration {
+func (w *worker) failed(batch, told []waiting, m Message, err error) time.Duration {
 	_, refused := errors.AsType[Refused](err)
 	w.mu.Lock()
 	w.attempts++
@@ -270,12 +273,12 @@ func (w *worker) failed(batch []waiting, m Message, err error) time.Duration {
 	f.RetryMS = wait.Milliseconds()
 	w.status.Next = time.Now().Add(wait)
 	w.mu.Unlock()
-	for _, n := range batch {
+	for _, n := range told {
 		f.Alerts = append(f.Alerts, deliveredOne{n.alert, n.event})
 	}
 	w.d.missed(w, f, news)
 	if givesUp {
-		w.taken(batch, m, err.Error(), true)
+		w.taken(batch, told, m, err.Error(), true)
 	}
 	return wait
 }

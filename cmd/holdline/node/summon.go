@@ -26,12 +26,14 @@ const leaveWait = 5 * time.Second
 func (s summoner) Join(ctx context.Context, call, mode, uri, by string) error {
 	news := s.journal.Subscribe(s.journal.Health().LastSeq)
 	defer news.Close()
-	j, err := s.calls.Join(ctx, call, sip.JoinRequest{Mode: sip.Mode(mode), Target: uri, By: by})
+	j, err := s.calls.Join(ctx, call, sip.JoinRequest{Mode: sip.Mode(mode), Target: uri, By: by, Once: true})
 	switch {
 	case errors.Is(err, sip.ErrNoCall):
 		return alerting.ErrCallOver
 	case err != nil:
 		return err
+	case !j.Joined.IsZero():
+		return nil // the supervisor is in the call already
 	}
 	for {
 		select {
@@ -46,6 +48,9 @@ func (s summoner) Join(ctx context.Context, call, mode, uri, by string) error {
 				return err
 			}
 		case <-ctx.Done():
+			if j.By != by { // it rings for another reason, too
+				return ctx.Err()
+			}
 			stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveWait)
 			defer cancel()
 			_, _ = s.calls.Leave(stop, call, j.ID, by) // it may have been answered or have failed meanwhile
