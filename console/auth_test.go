@@ -216,6 +216,50 @@ func TestWhoSignedInIsWhoDidIt(t *testing.T) {
 	}
 }
 
+// TestListsAreJournaled: a list of callers shows people as much as the page of
+// a call does, so who read it, and what they searched for, is written down;
+// once in a while, and not for those who are shown nobody.
+func TestListsAreJournaled(t *testing.T) {
+	t.Parallel()
+	g := newGatedBench(t)
+	in := g.signIn("the-auditor")
+	for range 3 {
+		g.do("GET", "/v1/calls", "", in)
+		g.do("GET", "/", "", in)
+		g.do("GET", "/search?caller=5045550142", "", in)
+	}
+	g.do("GET", "/v1/history?caller=x&agent=ann", "", in)
+	g.do("GET", "/v1/callbacks", "", in)
+	g.do("HEAD", "/v1/alerts", "", in)
+	g.do("GET", "/v1/calls", "", g.signIn("the-tester"))
+	want := []string{`"list":"calls"`, `"list":"live"`, `"list":"search","query":"caller=5045550142"`, `"list":"search","query":"agent=ann\u0026caller=x"`, `"list":"callbacks"`}
+	got := g.kinds(kindListViewed)
+	if len(got) != len(want) {
+		t.Fatalf("journaled %v", got)
+	}
+	for i, w := range want {
+		if !strings.Contains(got[i], `"by":"the-auditor"`) || !strings.Contains(got[i], w) {
+			t.Errorf("record %d is %s, want %s", i, got[i], w)
+		}
+	}
+}
+
+// TestMachinesThatMarkSeeNoLists: the token of a CAD tells and asks of one call
+// and of desks. It is not for reading who called, nor how call takers did.
+func TestMachinesThatMarkSeeNoLists(t *testing.T) {
+	t.Parallel()
+	g := newGatedBench(t)
+	token := "Authorization: Bearer " + g.tokens[access.Integration]
+	for _, path := range []string{"/v1/history", "/search", "/v1/callbacks", "/v1/unrelayed", "/v1/patterns", "/agents", "/v1/holds", "/v1/channels", "/v1/calls", "/v1/alerts", "/v1/events", "/"} {
+		if w := g.do("GET", path, "", token); w.Code != http.StatusForbidden {
+			t.Errorf("GET %s: %d", path, w.Code)
+		}
+	}
+	if w := g.do("GET", "/v1/agents", "", token); w.Code != http.StatusOK {
+		t.Errorf("GET /v1/agents: %d", w.Code)
+	}
+}
+
 func TestPagesLeadToTheSignIn(t *testing.T) {
 	t.Parallel()
 	g := newGatedBench(t)
