@@ -92,7 +92,7 @@ func TestOpenAPIReferencesResolve(t *testing.T) {
 func TestOpenAPISchemasMatchTheTypes(t *testing.T) {
 	schemas := readDescription(t).Components["schemas"]
 	for name, v := range map[string]any{
-		"Call": sip.CallView{}, "Leg": sip.LegView{}, "Verdict": sip.VerdictView{}, "Mark": policy.Mark{},
+		"Call": sip.CallView{}, "Leg": sip.LegView{}, "Sound": sip.Sound{}, "Meter": Meter{}, "Verdict": sip.VerdictView{}, "Mark": policy.Mark{},
 		"Alert": alerting.Alert{}, "Situation": alerting.Situation{}, "Action": alerting.Action{}, "Channel": alerting.Status{}, "ChannelTest": alerting.Tested{}, "Agent": AgentView{}, "Join": joinAnswer{}, "Assist": sip.AssistView{}, "Failure": failure{},
 		"Document": sources.Received{}, "Joined": sources.Joined{}, "Peaks": Peaks{},
 		"Surge": SurgeView{}, "Callback": ledger.Callback{}, "Unrelayed": ledger.Unrelayed{}, "Closed": ledger.Closed{},

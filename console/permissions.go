@@ -23,6 +23,7 @@ func permissions() map[string]access.Permission {
 		"POST /v1/calls/{id}/takeover":      access.Join,
 		"POST /v1/calls/{id}/assist":        access.Command,
 		"GET /v1/events":                    access.States,
+		"GET /v1/meters":                    access.States,
 		"GET /v1/alerts":                    access.States,
 		"POST /v1/alerts/{id}/ack":          access.Command,
 		"GET /v1/channels":                  access.Browse,
