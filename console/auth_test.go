@@ -135,7 +135,7 @@ func concrete(pattern string) string {
 func TestRoleMatrix(t *testing.T) {
 	t.Parallel()
 	g := newGatedBench(t)
-	streams := []string{"GET /v1/events"}
+	streams := []string{"GET /v1/events", "GET /v1/meters"}
 	for route, need := range permissions() {
 		method, pattern, _ := strings.Cut(route, " ")
 		if slices.Contains(streams, route) {
@@ -168,11 +168,11 @@ func TestRolesAreLeast(t *testing.T) {
 		role access.Role
 		not  []access.Permission
 	}{
-		{access.Tester, []access.Permission{access.People, access.Audio, access.Evidence, access.Command, access.Join, access.Surge, access.Hold, access.Marks, access.Seats, access.Users}},
+		{access.Tester, []access.Permission{access.People, access.Browse, access.Audio, access.Evidence, access.Command, access.Join, access.Surge, access.Hold, access.Marks, access.Seats, access.Users}},
 		{access.Auditor, []access.Permission{access.Command, access.Join, access.Surge, access.Hold, access.Marks, access.Seats, access.Channels, access.Users}},
 		{access.Admin, []access.Permission{access.Audio, access.Evidence, access.Join, access.Command}},
 		{access.Supervisor, []access.Permission{access.Users}},
-		{access.Integration, []access.Permission{access.States, access.Audio, access.Evidence, access.Command, access.Join, access.Surge, access.Users}},
+		{access.Integration, []access.Permission{access.States, access.Browse, access.Audio, access.Evidence, access.Command, access.Join, access.Surge, access.Users}},
 		{access.Scraper, []access.Permission{access.States, access.People, access.Audio, access.Marks}},
 		{"", []access.Permission{access.States, access.Metrics}},
 	} {

@@ -22,10 +22,12 @@ function tick() {
   for (const e of document.querySelectorAll("[data-since]")) e.textContent = since(e.dataset.since);
 }
 
-// face is what an element looks like, without its clocks.
+// face is what an element looks like, without its clocks and meters, which run
+// by themselves.
 function face(e) {
   const copy = e.cloneNode(true);
-  for (const clock of copy.querySelectorAll("[data-since]")) clock.textContent = "";
+  for (const running of copy.querySelectorAll("[data-since], [data-meter]")) running.replaceChildren();
+  for (const meter of copy.querySelectorAll("[data-meter]")) meter.removeAttribute("data-state");
   return copy.outerHTML;
 }
 
