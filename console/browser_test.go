@@ -65,6 +65,43 @@ func TestLivePageInABrowser(t *testing.T) {
 	}
 }
 
+// TestPageComesBackWhenItsStreamWasRefused: a browser does not ask again for a
+// stream that was answered with an error, as after a restart of the node behind
+// a proxy, or when too many are open. The page does.
+func TestPageComesBackWhenItsStreamWasRefused(t *testing.T) {
+	t.Parallel()
+	browser := findBrowser(t)
+	b := newBench(t)
+	for range maxStreams {
+		b.console.streams <- struct{}{}
+	}
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(browser), chromedp.NoSandbox)
+	alloc, stop := chromedp.NewExecAllocator(t.Context(), options...)
+	defer stop()
+	tab, closeTab := chromedp.NewContext(alloc)
+	defer closeTab()
+	ctx, cancel := context.WithTimeout(tab, time.Minute)
+	defer cancel()
+	see := func(what, js string) {
+		t.Helper()
+		poll := chromedp.Poll[bool](js, chromedp.WithPollingTimeout(20*time.Second))
+		if seen, err := chromedp.Run(ctx, poll); err != nil || !seen {
+			t.Fatalf("%s is not shown: %v", what, err)
+		}
+	}
+	if err := chromedp.Do(ctx, chromedp.Navigate(b.base+"/")); err != nil {
+		t.Fatal(err)
+	}
+	see("that what is shown may be old", `document.getElementById("link").textContent.startsWith("connection lost")`)
+	for range maxStreams {
+		<-b.console.streams
+	}
+	see("the connection", `document.getElementById("link").textContent === "live"`)
+	b.board.set(callView("one@x", "bridged"))
+	b.journal.add("one@x", "call.offered", `{}`)
+	see("the call", `document.getElementById("calls").textContent.includes("one@x")`)
+}
+
 // set replaces the calls.
 func (b *board) set(calls ...sip.CallView) {
 	b.mu.Lock()

@@ -1,7 +1,7 @@
 // The live page: what can be done on it, by mouse, finger and keyboard. What it
 // shows is kept up to date by follow.js.
 
-import { follow, since } from "./follow.js";
+import { follow, refused, since } from "./follow.js";
 import { buttons } from "./join.js";
 import { ring, soundButton } from "./sound.js";
 
@@ -44,16 +44,20 @@ function show(meter) {
   words.append(" ", clock);
 }
 
-const meters = new EventSource("/v1/meters");
-meters.addEventListener("open", () => heard.clear());
-meters.addEventListener("meters", (e) => {
-  const news = new Set();
-  for (const m of JSON.parse(e.data).meters) {
-    heard.set(`${m.call} ${m.role}`, m);
-    news.add(`${m.call} ${m.role}`);
-  }
-  for (const meter of document.querySelectorAll("[data-meter]")) if (news.has(meter.dataset.meter)) show(meter);
-});
+function listen() {
+  const meters = new EventSource("/v1/meters");
+  meters.addEventListener("open", () => heard.clear());
+  meters.addEventListener("meters", (e) => {
+    const news = new Set();
+    for (const m of JSON.parse(e.data).meters) {
+      heard.set(`${m.call} ${m.role}`, m);
+      news.add(`${m.call} ${m.role}`);
+    }
+    for (const meter of document.querySelectorAll("[data-meter]")) if (news.has(meter.dataset.meter)) show(meter);
+  });
+  meters.addEventListener("error", () => { if (meters.readyState === EventSource.CLOSED) setTimeout(listen, refused); });
+}
+listen();
 
 function drawn() {
   document.querySelectorAll("[data-meter]:not([data-state])").forEach(show);
