@@ -244,6 +244,28 @@ func TestListsAreJournaled(t *testing.T) {
 	}
 }
 
+// TestTestersAreNotTold: what a tester is not shown is not said to be otherwise.
+func TestTestersAreNotTold(t *testing.T) {
+	t.Parallel()
+	g := newGatedBench(t)
+	g.console.o.Positions = func() []sip.PositionView { return []sip.PositionView{{ID: "pos-1", Agent: "ann"}, {ID: "pos-2"}} }
+	call := callView("c1", "waiting")
+	call.From = `"Dana" <sip:5045550100@x>`
+	g.board.set(call)
+	g.journal.add("c1", "alert.raised", `{"id":"7","cause":"intercept","why":"Dana"}`)
+	page := g.do("GET", "/", "", g.signIn("the-tester")).Body.String()
+	for _, not := range []string{"ann", "Dana", "504-555-0100", "nobody<"} {
+		if strings.Contains(page, not) {
+			t.Errorf("the page says %q", not)
+		}
+	}
+	for _, want := range []string{`<p class="who">c1</p>`, "</strong> intercept</p>"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+}
+
 // TestMachinesThatMarkSeeNoLists: the token of a CAD tells and asks of one call
 // and of desks. It is not for reading who called, nor how call takers did.
 func TestMachinesThatMarkSeeNoLists(t *testing.T) {
