@@ -23,6 +23,7 @@ const (
 	kindChanged    = "user.changed" // by an admin, at the console
 	kindRecordPlay = "recording.played"
 	kindCallViewed = "call.viewed"
+	kindListViewed = "list.viewed"
 )
 
 // userData is the data of the records user.*.
@@ -66,6 +67,7 @@ func (c *Console) admit(at route, next http.Handler) http.Handler {
 		if u.Name != "" && !u.Can(access.People) {
 			w = &veil{ResponseWriter: w}
 		}
+		c.listed(r, at.pattern)
 		next.ServeHTTP(w, r)
 	})
 }

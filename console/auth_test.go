@@ -135,7 +135,7 @@ func concrete(pattern string) string {
 func TestRoleMatrix(t *testing.T) {
 	t.Parallel()
 	g := newGatedBench(t)
-	streams := []string{"GET /v1/events"}
+	streams := []string{"GET /v1/events", "GET /v1/meters"}
 	for route, need := range permissions() {
 		method, pattern, _ := strings.Cut(route, " ")
 		if slices.Contains(streams, route) {
@@ -168,11 +168,11 @@ func TestRolesAreLeast(t *testing.T) {
 		role access.Role
 		not  []access.Permission
 	}{
-		{access.Tester, []access.Permission{access.People, access.Audio, access.Evidence, access.Command, access.Join, access.Surge, access.Hold, access.Marks, access.Seats, access.Users}},
+		{access.Tester, []access.Permission{access.People, access.Browse, access.Audio, access.Evidence, access.Command, access.Join, access.Surge, access.Hold, access.Marks, access.Seats, access.Users}},
 		{access.Auditor, []access.Permission{access.Command, access.Join, access.Surge, access.Hold, access.Marks, access.Seats, access.Channels, access.Users}},
 		{access.Admin, []access.Permission{access.Audio, access.Evidence, access.Join, access.Command}},
 		{access.Supervisor, []access.Permission{access.Users}},
-		{access.Integration, []access.Permission{access.States, access.Audio, access.Evidence, access.Command, access.Join, access.Surge, access.Users}},
+		{access.Integration, []access.Permission{access.States, access.Browse, access.Audio, access.Evidence, access.Command, access.Join, access.Surge, access.Users}},
 		{access.Scraper, []access.Permission{access.States, access.People, access.Audio, access.Marks}},
 		{"", []access.Permission{access.States, access.Metrics}},
 	} {
@@ -213,6 +213,72 @@ func TestWhoSignedInIsWhoDidIt(t *testing.T) {
 	}
 	if got := g.kinds("user.signedout"); len(got) != 1 {
 		t.Errorf("journaled %v", got)
+	}
+}
+
+// TestListsAreJournaled: a list of callers shows people as much as the page of
+// a call does, so who read it, and what they searched for, is written down;
+// once in a while, and not for those who are shown nobody.
+func TestListsAreJournaled(t *testing.T) {
+	t.Parallel()
+	g := newGatedBench(t)
+	in := g.signIn("the-auditor")
+	for range 3 {
+		g.do("GET", "/v1/calls", "", in)
+		g.do("GET", "/", "", in)
+		g.do("GET", "/search?caller=5045550142", "", in)
+	}
+	g.do("GET", "/v1/history?caller=x&agent=ann", "", in)
+	g.do("GET", "/v1/callbacks", "", in)
+	g.do("HEAD", "/v1/alerts", "", in)
+	g.do("GET", "/v1/calls", "", g.signIn("the-tester"))
+	want := []string{`"list":"calls"`, `"list":"live"`, `"list":"search","query":"caller=5045550142"`, `"list":"search","query":"agent=ann\u0026caller=x"`, `"list":"callbacks"`}
+	got := g.kinds(kindListViewed)
+	if len(got) != len(want) {
+		t.Fatalf("journaled %v", got)
+	}
+	for i, w := range want {
+		if !strings.Contains(got[i], `"by":"the-auditor"`) || !strings.Contains(got[i], w) {
+			t.Errorf("record %d is %s, want %s", i, got[i], w)
+		}
+	}
+}
+
+// TestTestersAreNotTold: what a tester is not shown is not said to be otherwise.
+func TestTestersAreNotTold(t *testing.T) {
+	t.Parallel()
+	g := newGatedBench(t)
+	g.console.o.Positions = func() []sip.PositionView { return []sip.PositionView{{ID: "pos-1", Agent: "ann"}, {ID: "pos-2"}} }
+	call := callView("c1", "waiting")
+	call.From = `"Dana" <sip:5045550100@x>`
+	g.board.set(call)
+	g.journal.add("c1", "alert.raised", `{"id":"7","cause":"intercept","why":"Dana"}`)
+	page := g.do("GET", "/", "", g.signIn("the-tester")).Body.String()
+	for _, not := range []string{"ann", "Dana", "504-555-0100", "nobody<"} {
+		if strings.Contains(page, not) {
+			t.Errorf("the page says %q", not)
+		}
+	}
+	for _, want := range []string{`<p class="who">c1</p>`, "</strong> intercept</p>"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+}
+
+// TestMachinesThatMarkSeeNoLists: the token of a CAD tells and asks of one call
+// and of desks. It is not for reading who called, nor how call takers did.
+func TestMachinesThatMarkSeeNoLists(t *testing.T) {
+	t.Parallel()
+	g := newGatedBench(t)
+	token := "Authorization: Bearer " + g.tokens[access.Integration]
+	for _, path := range []string{"/v1/history", "/search", "/v1/callbacks", "/v1/unrelayed", "/v1/patterns", "/agents", "/v1/holds", "/v1/channels", "/v1/calls", "/v1/alerts", "/v1/events", "/"} {
+		if w := g.do("GET", path, "", token); w.Code != http.StatusForbidden {
+			t.Errorf("GET %s: %d", path, w.Code)
+		}
+	}
+	if w := g.do("GET", "/v1/agents", "", token); w.Code != http.StatusOK {
+		t.Errorf("GET /v1/agents: %d", w.Code)
 	}
 }
 

@@ -49,16 +49,30 @@ func TestKeysOfTheLivePage(t *testing.T) {
 		t.Fatal(err)
 	}
 	see("the connection", `document.getElementById("link").textContent === "live"`)
-	press("jj")
+	see("who is owed a callback", `document.getElementById("owed").textContent.includes("504-555-0100")`)
+	press("jjj")
 	see("the second call selected", `document.activeElement.dataset.call === "two@x"`)
 	b.board.set(callView("two@x", "bridged"), callView("three@x", "bridged"))
 	b.journal.add("one@x", "call.ended", `{}`)
 	see("the page drawn anew", `document.querySelectorAll("#calls tr").length === 2 && document.getElementById("calls").textContent.includes("three@x")`)
 	see("the same call selected", `document.activeElement.dataset.call === "two@x"`)
 
-	see("who is owed a callback", `document.getElementById("owed").textContent.includes("5045550100")`)
-	press("jjd")
+	press("kk") // over three@x
+	see("the open item selected", `document.activeElement.dataset.key === "o lost@x"`)
+	press("d")
 	b.journal.await(t, "callback.done")
+
+	if _, err := chromedp.Run(ctx, chromedp.Evaluate[bool](`(document.activeElement.blur(), true)`)); err != nil {
+		t.Fatal(err)
+	}
+	alone := callView("three@x", "waiting")
+	alone.Waiting = time.Now()
+	b.board.set(callView("two@x", "bridged"), alone)
+	b.journal.add("three@x", "alert.raised", `{"id":"a7","cause":"intercept","why":"nothing is marked"}`)
+	see("the alert", `document.querySelectorAll("#waiting > li").length === 1 && document.querySelectorAll("#alerts > li").length === 1`)
+	press("a")
+	b.journal.await(t, "alert.acknowledged")
+	b.board.set(callView("two@x", "bridged"))
 
 	press("?")
 	see("the keys", `document.getElementById("help").open`)
@@ -72,7 +86,7 @@ func TestKeysOfTheLivePage(t *testing.T) {
 		t.Fatal(err)
 	}
 	see("the wall", `document.getElementById("link").textContent === "live" && !document.querySelector(".tile.first.urgent")`)
-	alone := callView("two@x", "waiting")
+	alone = callView("two@x", "waiting")
 	alone.Waiting = time.Now()
 	b.board.set(alone)
 	b.journal.add("two@x", "release.intercepted", `{}`)

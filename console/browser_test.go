@@ -65,24 +65,55 @@ func TestLivePageInABrowser(t *testing.T) {
 	}
 }
 
+// openTab opens a browser for a test; see waits until an expression of
+// JavaScript is true in its page.
+func openTab(t *testing.T) (ctx context.Context, see func(what, js string)) {
+	t.Helper()
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(findBrowser(t)), chromedp.NoSandbox)
+	alloc, stop := chromedp.NewExecAllocator(t.Context(), options...)
+	t.Cleanup(stop)
+	tab, closeTab := chromedp.NewContext(alloc)
+	t.Cleanup(closeTab)
+	ctx, cancel := context.WithTimeout(tab, time.Minute)
+	t.Cleanup(cancel)
+	return ctx, func(what, js string) {
+		t.Helper()
+		poll := chromedp.Poll[bool](js, chromedp.WithPollingTimeout(20*time.Second))
+		if seen, err := chromedp.Run(ctx, poll); err != nil || !seen {
+			t.Fatalf("%s is not seen: %v", what, err)
+		}
+	}
+}
+
+// TestPageComesBackWhenItsStreamWasRefused: a browser does not ask again for a
+// stream that was answered with an error, as after a restart of the node behind
+// a proxy, or when too many are open. The page does.
+func TestPageComesBackWhenItsStreamWasRefused(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	for range maxStreams {
+		b.console.streams <- struct{}{}
+	}
+	ctx, see := openTab(t)
+	if err := chromedp.Do(ctx, chromedp.Navigate(b.base+"/")); err != nil {
+		t.Fatal(err)
+	}
+	see("that what is shown may be old", `document.getElementById("link").textContent.startsWith("connection lost")`)
+	for range maxStreams {
+		<-b.console.streams
+	}
+	see("the connection", `document.getElementById("link").textContent === "live"`)
+	b.board.set(callView("one@x", "bridged"))
+	b.journal.add("one@x", "call.offered", `{}`)
+	see("the call", `document.getElementById("calls").textContent.includes("one@x")`)
+}
+
 // TestAlertsAreHeard: once somebody has pressed the button, a new alert makes a
 // sound, and none after the button was pressed again.
 func TestAlertsAreHeard(t *testing.T) {
-	browser := findBrowser(t)
 	b := newBench(t)
 	b.board.set(callView("one@x", "waiting"))
-	alloc, stop := chromedp.NewExecAllocator(t.Context(), append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(browser), chromedp.NoSandbox)...)
-	defer stop()
-	tab, closeTab := chromedp.NewContext(alloc)
-	defer closeTab()
-	ctx, cancel := context.WithTimeout(tab, time.Minute)
-	defer cancel()
-	see := func(what, js string) {
-		t.Helper()
-		if seen, err := chromedp.Run(ctx, chromedp.Poll[bool](js, chromedp.WithPollingTimeout(20*time.Second))); err != nil || !seen {
-			t.Fatalf("not seen: %s (%v)", what, err)
-		}
-	}
+	ctx, see := openTab(t)
 	err := chromedp.Do(ctx, chromedp.Navigate(b.base+"/"))
 	if err == nil {
 		_, err = chromedp.Run(ctx, chromedp.Evaluate[bool](`(() => {

@@ -73,6 +73,7 @@ type Console struct {
 	stop     sync.Once
 	running  sync.WaitGroup
 	looks    looks // who has seen and played what
+	meters   meters
 }
 
 // Limits of the server. They are generous for people and programs that behave,
@@ -114,6 +115,7 @@ func New(o Options) (*Console, error) {
 	if o.TLS != nil {
 		c.listener = tls.NewListener(c.listener, o.TLS)
 	}
+	c.meters.calls = o.Calls.List
 	c.desk = c.newDesk()
 	c.metrics = newMetrics(o, c.desk.Collector())
 	c.server = &http.Server{

@@ -454,12 +454,12 @@ func TestSlowClientIsCutOff(t *testing.T) {
 func TestPage(t *testing.T) {
 	b := newBench(t)
 	alone := callView("alone@x", "waiting")
-	alone.From, alone.Waiting, alone.Rescues = `<script>alert(1)</script>`, time.Now().Add(-65*time.Second), 1
+	alone.From, alone.Waiting, alone.Rescues = `"<script>alert(1)</script>" <sip:5045550100@x>`, time.Now().Add(-65*time.Second), 1
 	b.board.calls = []sip.CallView{callView("one", "bridged"), alone}
 	b.journal.add("alone@x", "alert.raised", `{"id":"7","cause":"intercept","why":"nature is not marked"}`)
 	w := b.do("GET", "/", "")
 	page := w.Body.String()
-	for _, want := range []string{"Callers waiting alone", "alone@x", "1:05", "rescued 1×", "&lt;script&gt;", `data-last="1"`, "intercept: nature is not marked", "Calls in progress"} {
+	for _, want := range []string{"Callers waiting alone", "alone@x", "1:05", "kept on the line", "&lt;script&gt;", `data-last="1"`, "intercept: nature is not marked", "Calls in progress"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("page lacks %q", want)
 		}

@@ -59,6 +59,12 @@ func pageFuncs() template.FuncMap {
 		"since":   func(t time.Time) string { return clockFace(time.Since(t)) },
 		"face":    clockFace,
 		"intake":  intakeWords,
+		"party":   partyOf,
+		"desk":    deskName,
+		"state":   stateWords,
+		"chips":   intakeChips,
+		"meters":  metersOf,
+		"leftBy":  leftBy,
 		"seg":     url.PathEscape, // one segment of a path
 		"seconds": func(ms int64) string { return fmt.Sprintf("%.1f s", float64(ms)/1000) },
 	}

@@ -23,21 +23,46 @@ func (c *Console) getEvents(w http.ResponseWriter, r *http.Request) {
 		reply(w, http.StatusBadRequest, *problem)
 		return
 	}
-	if r.Method == http.MethodHead {
-		w.Header().Set("Content-Type", "text/event-stream")
+	if !c.openStream(w, r) {
 		return
 	}
-	select {
-	case c.streams <- struct{}{}:
-		defer func() { <-c.streams }()
-	default:
-		w.Header().Set("Retry-After", "5")
-		fail(w, http.StatusServiceUnavailable, fmt.Sprintf("%d event streams are open already", maxStreams), "close one, or read GET /v1/calls")
-		return
-	}
+	defer func() { <-c.streams }()
 	stream := c.o.Journal.Subscribe(after)
 	defer stream.Close()
 	c.follow(w, r, stream)
+}
+
+// openStream takes a place among the streams, which whoever gets it gives back;
+// it answers itself, and returns false, when there is none or no stream is asked for.
+func (c *Console) openStream(w http.ResponseWriter, r *http.Request) bool {
+	if r.Method == http.MethodHead {
+		w.Header().Set("Content-Type", "text/event-stream")
+		return false
+	}
+	select {
+	case c.streams <- struct{}{}:
+		return true
+	default:
+		w.Header().Set("Retry-After", "5")
+		fail(w, http.StatusServiceUnavailable, fmt.Sprintf("%d event streams are open already", maxStreams), "close one, or read GET /v1/calls")
+		return false
+	}
+}
+
+// streamTo begins a stream of server-sent events and returns what sends a piece
+// of it, false when the client is gone.
+func (c *Console) streamTo(w http.ResponseWriter) func(text string) bool {
+	rc := http.NewResponseController(w)
+	_ = rc.SetReadDeadline(time.Time{}) // nothing more is read, and the stream has no end
+	w.Header().Set("Content-Type", "text/event-stream")
+	w.Header().Set("X-Accel-Buffering", "no") // nginx would hold events back
+	return func(text string) bool {
+		_ = rc.SetWriteDeadline(time.Now().Add(writeTimeout))
+		if _, err := w.Write([]byte(text)); err != nil {
+			return false
+		}
+		return rc.Flush() == nil
+	}
 }
 
 // startOf returns the record after which the stream begins: what the client
@@ -60,17 +85,7 @@ func (c *Console) startOf(r *http.Request) (uint64, *failure) {
 // follow writes events until the client goes away, the journal is closed or
 // the console stops.
 func (c *Console) follow(w http.ResponseWriter, r *http.Request, stream Stream) {
-	rc := http.NewResponseController(w)
-	_ = rc.SetReadDeadline(time.Time{}) // nothing more is read, and the stream has no end
-	send := func(text string) bool {
-		_ = rc.SetWriteDeadline(time.Now().Add(writeTimeout))
-		if _, err := w.Write([]byte(text)); err != nil {
-			return false
-		}
-		return rc.Flush() == nil
-	}
-	w.Header().Set("Content-Type", "text/event-stream")
-	w.Header().Set("X-Accel-Buffering", "no") // nginx would hold events back
+	send := c.streamTo(w)
 	if !send("retry: 1000\n\n") {
 		return
 	}

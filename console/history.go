@@ -183,7 +183,26 @@ func (c *Console) report(r *http.Request) (v reportView) {
 	if c.o.Account != nil {
 		v.Owed, v.Late = len(c.o.Account.Callbacks(now, false)), len(c.o.Account.Unrelayed(now, false))
 	}
+	if v.Problem == "" && c.o.Account != nil {
+		c.countOpen(&v, now, since, until)
+	}
 	return v
+}
+
+// countOpen adds the callbacks that are owed still and the calls that still are
+// not passed on to the lines of when, or with whom, they came to be.
+func (c *Console) countOpen(v *reportView, now, since, until time.Time) {
+	within := func(t time.Time) bool { return !t.Before(since) && t.Before(until) }
+	for _, o := range c.o.Account.Callbacks(now, false) {
+		if within(o.Since) {
+			v.Lines = v.By.Count(v.Lines, o.Since.In(time.Local), o.Position, o.Agent, func(l *history.Line) { l.Owed++ })
+		}
+	}
+	for _, u := range c.o.Account.Unrelayed(now, false) {
+		if within(u.Since) {
+			v.Lines = v.By.Count(v.Lines, u.Since.In(time.Local), u.Position, u.Agent, func(l *history.Line) { l.Unrelayed++ })
+		}
+	}
 }
 
 // getReports draws /reports.

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"holdline/console/history"
+	"holdline/policy"
+	"holdline/policy/ledger"
 )
 
 // past is an index with one call in it.
@@ -42,7 +44,7 @@ func TestPastCallsAreFound(t *testing.T) {
 		}
 	}
 	page := b.do("GET", "/search?caller=%3Cscript%3E", "").Body.String()
-	for _, want := range []string{`href="/calls/a%2Fb%20c"`, "&lt;script&gt;", "1:30", "&lt;sip:x&amp;y@z&gt;", `aria-current="page"`} {
+	for _, want := range []string{`href="/calls/a%2Fb%20c"`, "&lt;script&gt;", "1:30", "x&amp;y@z", `aria-current="page"`} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page has no %s:\n%s", want, page)
 		}
@@ -56,6 +58,14 @@ func TestReports(t *testing.T) {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page has no %s:\n%s", want, page)
 		}
+	}
+	account := ledger.New(ledger.Options{})
+	account.Apply(policy.Record{Seq: 1, Time: time.Now().Add(-time.Minute), Call: "lost@x", Kind: "call.offered",
+		Data: []byte(`{"kind":"emergency","from":"<sip:5045550100@x>","to":"urn:service:sos"}`)})
+	account.Apply(policy.Record{Seq: 2, Time: time.Now(), Call: "lost@x", Kind: "call.ended", Data: []byte(`{"cause":"caller-bye","by":"caller"}`)})
+	open := newBench(t, func(o *Options) { o.History, o.Account = &past{}, account })
+	if w := open.do("GET", "/reports.csv?by=agent", ""); !strings.Contains(w.Body.String(), "(unknown),0,0,0,0,0,0,0,0,0,0,0,0.0,0.0,0,1,0\n") {
+		t.Errorf("the callback that is owed is not in the report:\n%s", w.Body)
 	}
 	w := b.do("GET", "/reports.csv?by=agent", "")
 	rows, err := csv.NewReader(w.Body).ReadAll()

@@ -134,7 +134,7 @@ func plain(key string) bool {
 		"id", "seq", "time", "at", "call", "node", "version", "kind", "complete",
 		// calls
 		"state", "started", "answered", "waitingSince", "rescues", "priority", "role", "since", "join", "position",
-		"rule", "class", "verdict", "decision", "mode", "field", "source", "codec",
+		"rule", "class", "verdict", "decision", "mode", "field", "source", "codec", "share",
 		// alerts
 		"cause", "severity", "raised", "repeats", "repeated", "missing", "step", "alert", "do", "method", "level", "event",
 		// the node

@@ -35,6 +35,7 @@ func (c *Console) routes() []route {
 		{"/v1/calls/{id}/takeover", m{"POST": c.postTakeOver}},
 		{"/v1/calls/{id}/assist", m{"POST": c.postAssist}},
 		{"/v1/events", m{"GET": c.getEvents}},
+		{"/v1/meters", m{"GET": c.getMeters}},
 		{"/v1/alerts", m{"GET": c.listAlerts}},
 		{"/v1/alerts/{id}/ack", m{"POST": c.postAck}},
 		{"/v1/channels", m{"GET": c.listChannels}},

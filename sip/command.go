@@ -172,7 +172,7 @@ func (c *Call) view() CallView {
 		}
 		v.Legs = append(v.Legs, LegView{
 			Role: string(l.Role), Target: l.Target, State: string(l.State), Since: l.Since,
-			Join: l.Join.ID, By: l.Join.By,
+			Join: l.Join.ID, By: l.Join.By, Sound: c.soundOf(l),
 		})
 	}
 	slices.SortFunc(v.Legs, func(a, b LegView) int {
@@ -182,6 +182,22 @@ func (c *Call) view() CallView {
 		return a.Since.Compare(b.Since)
 	})
 	return v
+}
+
+// soundOf is what was heard from a leg, nil where it has no media.
+func (c *Call) soundOf(l *leg) *Sound {
+	if c.media == nil || !l.hasMedia || l.State == Over {
+		return nil
+	}
+	all := c.media.Stats(l.ID)
+	if len(all) == 0 {
+		return nil
+	}
+	s := together(all)
+	return &Sound{
+		Activity: s.Activity, SpeechMS: s.Speech.Milliseconds(), NoiseMS: s.Noise.Milliseconds(),
+		Spoke: s.LastSpeech, Received: s.LastRecv, Pauses: s.Pauses,
+	}
 }
 
 // PositionView is a position as people and programs see it.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"holdline/media"
 	"holdline/policy"
 )
 
@@ -38,6 +39,18 @@ type LegView struct {
 	Since  time.Time `json:"since"`
 	Join   string    `json:"join,omitempty"` // of a supervisor: the id to switch, leave or take over with
 	By     string    `json:"by,omitempty"`   // of a supervisor: who joined
+	Sound  *Sound    `json:"sound,omitempty"`
+}
+
+// Sound is what was heard from a leg until now, on all its streams together.
+// Durations are in milliseconds.
+type Sound struct {
+	Activity media.Activity `json:"activity,omitempty"`    // how speech is told from the rest; empty: it cannot be
+	SpeechMS int64          `json:"speechMs"`              // how long somebody spoke, all in all
+	NoiseMS  int64          `json:"noiseMs"`               // and how long something else was audible
+	Spoke    time.Time      `json:"lastSpeech,omitzero"`   // or the last character
+	Received time.Time      `json:"lastReceived,omitzero"` // the last packet
+	Pauses   bool           `json:"pauses,omitempty"`      // nothing is sent while there is silence
 }
 
 // VerdictView is a verdict with its time and the position it was about.

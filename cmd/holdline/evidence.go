@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 
+	"filippo.io/age"
+
 	"holdline/policy"
 	"holdline/recorder/evidence"
 )
@@ -26,6 +28,8 @@ type evidenceMakeCmd struct {
 	Data string `default:"./data" placeholder:"DIR" help:"The data folder (./data)."`
 	Out  string `short:"o" placeholder:"FILE" help:"The file to write; left out, evidence-CALL.zip."`
 	By   string `placeholder:"NAME" help:"Who asks for it; left out, the user of this system."`
+
+	Identity string `placeholder:"FILE" help:"A file with the age identity that opens encrypted recordings, as recording.encrypt.identity; left out, they stay encrypted."`
 }
 
 // Run implements the command.
@@ -36,11 +40,15 @@ func (c evidenceMakeCmd) Run(a app) error {
 	if c.By == "" {
 		c.By = systemUser()
 	}
+	identities, err := identitiesIn(c.Identity)
+	if err != nil {
+		return err
+	}
 	f, err := os.OpenFile(c.Out, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("writing the evidence: %w", err)
 	}
-	m, err := evidence.Write(context.Background(), evidence.Options{Data: c.Data, Call: c.Call, By: c.By, Policy: builtinRules}, f)
+	m, err := evidence.Write(context.Background(), evidence.Options{Data: c.Data, Call: c.Call, By: c.By, Policy: builtinRules, Identities: identities}, f)
 	if err = errors.Join(err, f.Close()); err != nil {
 		return errors.Join(err, os.Remove(c.Out))
 	}
@@ -49,6 +57,22 @@ func (c evidenceMakeCmd) Run(a app) error {
 	}
 	_, err = fmt.Fprintf(a.out, "%s: %d files of call %s, signed by key %s\n", c.Out, len(m.Files), m.Call, m.KeyID)
 	return err
+}
+
+// identitiesIn reads a file that age-keygen wrote; no file has none.
+func identitiesIn(path string) ([]age.Identity, error) {
+	if path == "" {
+		return nil, nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading the identity: %w", err)
+	}
+	ids, err := age.ParseIdentities(f)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return nil, fmt.Errorf("%s has no identity as age-keygen writes it: %w", path, err)
+	}
+	return ids, nil
 }
 
 // systemUser is who runs this command, as the system knows it: what the

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	osuser "os/user"
+	"path/filepath"
 	"testing"
 )
 
@@ -19,5 +20,29 @@ func TestEvidenceIsAskedForBySomebody(t *testing.T) {
 	}
 	if systemUser() == "" {
 		t.Error("nobody asks when the environment names nobody")
+	}
+}
+
+// TestIdentityForEvidence: without a file nothing is opened, and a file that has
+// no identity is an error before anything is written.
+func TestIdentityForEvidence(t *testing.T) {
+	if ids, err := identitiesIn(""); err != nil || ids != nil {
+		t.Errorf("no file: %v, %v", ids, err)
+	}
+	file := filepath.Join(t.TempDir(), "key")
+	for content, want := range map[string]int{"AGE-SECRET-KEY-1": 0, "# a comment\nAGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX\n": 1} {
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if ids, err := identitiesIn(file); len(ids) != want || (err == nil) != (want > 0) {
+			t.Errorf("%q: %d identities, %v", content, len(ids), err)
+		}
+	}
+	out := filepath.Join(t.TempDir(), "out.zip")
+	if err := (evidenceMakeCmd{Call: "c", Data: t.TempDir(), Out: out, Identity: file + ".none"}).Run(app{}); err == nil {
+		t.Error("an identity that is not there is no error")
+	}
+	if _, err := os.Stat(out); err == nil {
+		t.Error("a file was left behind")
 	}
 }

@@ -14,6 +14,7 @@ const (
 	Signed   Permission = "signed"   // the message carries its own proof: HMAC, JWS
 	States   Permission = "states"   // that there are calls, alerts and positions, and how they are
 	People   Permission = "people"   // names, numbers, places and words of callers and call takers
+	Browse   Permission = "browse"   // lists of callers and of what call takers did, now and in the past
 	Audio    Permission = "audio"    // recordings
 	Evidence Permission = "evidence" // bundles of evidence: everything of a call
 	Command  Permission = "command"  // the shift's work: acknowledge, release, call back
@@ -53,11 +54,11 @@ func (r Role) Known() bool { return slices.Contains(Roles(), r) }
 func permissions(r Role) []Permission {
 	switch r {
 	case Supervisor:
-		return []Permission{States, People, Audio, Evidence, Command, Join, Surge, Hold, Marks, Seats, Channels, Metrics}
+		return []Permission{States, People, Browse, Audio, Evidence, Command, Join, Surge, Hold, Marks, Seats, Channels, Metrics}
 	case Admin:
-		return []Permission{States, People, Surge, Hold, Seats, Channels, Metrics, Users}
+		return []Permission{States, People, Browse, Surge, Hold, Seats, Channels, Metrics, Users}
 	case Auditor:
-		return []Permission{States, People, Audio, Evidence, Metrics}
+		return []Permission{States, People, Browse, Audio, Evidence, Metrics}
 	case Tester:
 		return []Permission{States, Metrics}
 	case Integration:

@@ -155,7 +155,7 @@ func TestRescueResolves(t *testing.T) {
 func TestCallerWhoHungUp(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.start()
-		w.board.set(sip.CallView{ID: "one", State: "waiting", From: `"Ann" <sip:+15045550123@x;user=phone>;tag=7`})
+		w.board.set(sip.CallView{ID: "one", State: "waiting", From: `"<Ann>" <sip:+15045550123@x;user=phone>;tag=7`})
 		w.raise("one", "a1", "intercept")
 		w.alert("a1") // seen while the caller waits
 		w.pass(70 * time.Second)

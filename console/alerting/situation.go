@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"holdline/policy"
+	"holdline/policy/ledger"
 	"holdline/sip"
 )
 
@@ -132,10 +133,7 @@ func caller(s *Situation) string {
 	if m, ok := s.Intake[policy.Callback]; ok && m.Value != "true" {
 		return m.Value
 	}
-	from := s.From
-	if i := strings.IndexByte(from, '<'); i >= 0 {
-		from, _, _ = strings.Cut(from[i+1:], ">")
-	}
+	_, from := ledger.URIOf(s.From)
 	if _, rest, ok := strings.Cut(from, ":"); ok {
 		from = rest
 	}

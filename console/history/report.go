@@ -39,6 +39,8 @@ type Line struct {
 	MedianMS     int64  `json:"rescueMedianMs"`
 	P90MS        int64  `json:"rescueP90Ms"`
 	Incomplete   int    `json:"endedIncomplete"` // emergency calls that ended without complete intake
+	Owed         int    `json:"callbacksOwed"`   // still, by Count
+	Unrelayed    int    `json:"unrelayed"`       // still, by Count
 
 	waits []int64
 }
@@ -49,7 +51,7 @@ func (x *Index) Report(ctx context.Context, g Group, since, until time.Time, zon
 	lines := map[string]*Line{}
 	line := func(of string) *Line {
 		if of == "" {
-			of = "(unknown)"
+			of = unknown
 		}
 		if lines[of] == nil {
 			lines[of] = &Line{Of: of}
@@ -74,6 +76,24 @@ func (x *Index) Report(ctx context.Context, g Group, since, until time.Time, zon
 	slices.SortFunc(out, func(a, b Line) int { return strings.Compare(a.Of, b.Of) })
 	return out, nil
 }
+
+// Count adds what is open still to the line that it belongs to, which is made if
+// need be; lines stay in order. The index does not know what is open.
+func (g Group) Count(lines []Line, at time.Time, position, agent string, add func(*Line)) []Line {
+	of := g.name(at, position, agent)
+	if of == "" {
+		of = unknown
+	}
+	i, found := slices.BinarySearchFunc(lines, of, func(l Line, of string) int { return strings.Compare(l.Of, of) })
+	if !found {
+		lines = slices.Insert(lines, i, Line{Of: of})
+	}
+	add(&lines[i])
+	return lines
+}
+
+// unknown is what calls are counted under of which it is not known where they belong.
+const unknown = "(unknown)"
 
 func (g Group) name(at time.Time, position, agent string) string {
 	switch g {

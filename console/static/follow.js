@@ -10,6 +10,7 @@ const kinds = ["agent.signedin", "agent.signedout", "alert.acknowledged", "alert
   "rescue.calledoff", "rescue.failed", "rescue.offered", "rescue.prompted", "supervisor.failed", "supervisor.joined",
   "supervisor.left", "supervisor.mode", "surge.ended", "surge.started", "unrelayed.done"];
 
+export const refused = 5000; // ms before a stream that was refused is asked for again
 let ahead = 0; // ms that this clock is ahead of the server's
 
 export function since(time) {
@@ -22,10 +23,12 @@ function tick() {
   for (const e of document.querySelectorAll("[data-since]")) e.textContent = since(e.dataset.since);
 }
 
-// face is what an element looks like, without its clocks.
+// face is what an element looks like, without its clocks and meters, which run
+// by themselves.
 function face(e) {
   const copy = e.cloneNode(true);
-  for (const clock of copy.querySelectorAll("[data-since]")) clock.textContent = "";
+  for (const running of copy.querySelectorAll("[data-since], [data-meter]")) running.replaceChildren();
+  for (const meter of copy.querySelectorAll("[data-meter]")) meter.removeAttribute("data-state");
   return copy.outerHTML;
 }
 
@@ -90,17 +93,30 @@ export function follow(root, { recent = 0, gather = 150, drawn = () => {}, event
     planned = true;
     setTimeout(() => {
       again = false;
-      draw().then(() => lost(false), () => lost(true)).finally(() => {
+      draw().catch(() => lost(true)).finally(() => {
         planned = false;
         if (again) later();
       });
     }, gather);
   };
-  const source = new EventSource(`/v1/events?after=${Math.max(0, Number(root.dataset.last) - recent)}`);
-  const take = (e) => { event(JSON.parse(e.data)); later(); };
-  for (const kind of root.dataset.kinds?.split(" ") || kinds) source.addEventListener(kind, take);
-  source.addEventListener("open", () => { lost(false); later(); });
-  source.addEventListener("error", () => lost(true));
+  let last = Math.max(0, Number(root.dataset.last) - recent);
+  const listen = () => {
+    const source = new EventSource(`/v1/events?after=${last}`);
+    const take = (e) => {
+      last = Number(e.lastEventId) || last;
+      event(JSON.parse(e.data));
+      later();
+    };
+    for (const kind of root.dataset.kinds?.split(" ") || kinds) source.addEventListener(kind, take);
+    source.addEventListener("open", () => { lost(false); later(); });
+    source.addEventListener("error", () => {
+      lost(true);
+      if (source.readyState !== EventSource.CLOSED) return; // the browser tries again
+      later(); // the session may be over: then the page leads to the sign-in
+      setTimeout(listen, refused);
+    });
+  };
+  listen();
   ahead = Date.now() - new Date(root.dataset.now);
   for (const e of document.querySelectorAll("[data-list] > *")) faces.set(e, face(e));
   setInterval(tick, 1000);

@@ -1,7 +1,7 @@
 // The live page: what can be done on it, by mouse, finger and keyboard. What it
 // shows is kept up to date by follow.js.
 
-import { follow } from "./follow.js";
+import { follow, refused, since } from "./follow.js";
 import { buttons } from "./join.js";
 import { ring, soundButton } from "./sound.js";
 
@@ -25,7 +25,42 @@ function addEvent(r) {
   while ($("events").children.length > mostEvents) $("events").lastChild.remove();
 }
 
+// The meters say once a second who can be heard. What they said last is kept for
+// rows that are drawn anew.
+const heard = new Map();
+
+function show(meter) {
+  const m = heard.get(meter.dataset.meter);
+  if (!m) return;
+  meter.dataset.state = m.state;
+  meter.querySelector(".now").setAttribute("width", m.share);
+  const words = meter.querySelector(".does-what");
+  words.textContent = m.state;
+  if (!m.since) return;
+  const clock = document.createElement("span");
+  clock.className = "clock";
+  clock.dataset.since = m.since;
+  clock.textContent = since(m.since);
+  words.append(" ", clock);
+}
+
+function listen() {
+  const meters = new EventSource("/v1/meters");
+  meters.addEventListener("open", () => heard.clear());
+  meters.addEventListener("meters", (e) => {
+    const news = new Set();
+    for (const m of JSON.parse(e.data).meters) {
+      heard.set(`${m.call} ${m.role}`, m);
+      news.add(`${m.call} ${m.role}`);
+    }
+    for (const meter of document.querySelectorAll("[data-meter]")) if (news.has(meter.dataset.meter)) show(meter);
+  });
+  meters.addEventListener("error", () => { if (meters.readyState === EventSource.CLOSED) setTimeout(listen, refused); });
+}
+listen();
+
 function drawn() {
+  document.querySelectorAll("[data-meter]:not([data-state])").forEach(show);
   ring([...document.querySelectorAll("#alerts > li")].map((e) => ({ id: e.dataset.alert, severity: e.dataset.severity, state: e.dataset.state })));
 }
 
@@ -103,8 +138,8 @@ function move(step) {
 }
 
 function act(selector) {
-  const item = document.activeElement?.closest("[data-key]") || document.querySelector("#live [data-key][tabindex]");
-  item?.querySelector(selector)?.click();
+  const item = document.activeElement?.closest("[data-key]");
+  (item ? item.querySelector(selector) : document.querySelector(`#live [data-key][tabindex] ${selector}`))?.click();
 }
 
 const keys = {

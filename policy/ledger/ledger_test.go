@@ -535,6 +535,7 @@ func TestOrphans(t *testing.T) {
 func TestNumberOf(t *testing.T) {
 	for address, want := range map[string]string{
 		`"Ann" <sip:+1-504-555-0100@gw.example;user=phone>;tag=1`: "5045550100",
+		`"<sip:5045550199@a> \"<" <sip:5045550100@gw>`:            "5045550100", // a name that looks like an address
 		"tel:5045550100;phone-context=+1":                         "5045550100",
 		"sip:15045550100;npdi@gw":                                 "5045550100",
 		"sip:%2B442071838750@gw":                                  "442071838750",

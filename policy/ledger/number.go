@@ -23,13 +23,30 @@ func NumberOf(addresses ...string) string {
 	return ""
 }
 
+// URIOf takes a name-addr apart (RFC 3261 section 20.10): the display name as
+// written, with its quotes, and the URI. What is in quotes is a name whatever it
+// looks like. An address without angle brackets is a URI.
+func URIOf(address string) (display, uri string) {
+	quoted := false
+	for i := 0; i < len(address); i++ {
+		switch c := address[i]; {
+		case c == '\\' && quoted:
+			i++
+		case c == '"':
+			quoted = !quoted
+		case c == '<' && !quoted:
+			uri, _, _ = strings.Cut(address[i+1:], ">")
+			return strings.TrimSpace(address[:i]), strings.TrimSpace(uri)
+		}
+	}
+	return "", strings.TrimSpace(address)
+}
+
 // userPart is the user of a SIP URI or the number of a tel URI, in a name-addr
 // or on its own.
 func userPart(address string) string {
-	if _, rest, ok := strings.Cut(address, "<"); ok {
-		address, _, _ = strings.Cut(rest, ">")
-	}
-	scheme, rest, ok := strings.Cut(strings.TrimSpace(address), ":")
+	_, uri := URIOf(address)
+	scheme, rest, ok := strings.Cut(uri, ":")
 	if !ok {
 		return ""
 	}

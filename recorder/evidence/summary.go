@@ -20,6 +20,7 @@ var summaryHTML string
 type page struct {
 	Manifest Manifest
 	Facts    []fact
+	Short    []string
 	Story    []Line
 	Files    []File
 }
@@ -43,7 +44,7 @@ func (b *builder) addSummary(context.Context) error {
 	if err != nil {
 		return fmt.Errorf("preparing the summary: %w", err)
 	}
-	p := page{Manifest: b.manifest, Files: b.manifest.Files, Facts: b.facts()}
+	p := page{Manifest: b.manifest, Files: b.manifest.Files, Facts: b.facts(), Short: inShort(b.call, b.records)}
 	var start time.Time
 	for _, r := range b.records {
 		if r.Call != b.call {
@@ -141,10 +142,7 @@ func Tell(r recorder.Record, start time.Time) Line {
 		Seq: r.Seq, At: r.Time.UTC().Format("15:04:05.000"),
 		Since: fmt.Sprintf("+%.3f s", r.Time.Sub(start).Seconds()), What: r.Kind,
 	}
-	who := e.Position
-	if e.Agent != "" {
-		who += " (" + e.Agent + ")"
-	}
+	who := e.who()
 	switch r.Kind {
 	case "call.offered":
 		l.What, l.Detail = "The call was offered to "+who, e.Why
@@ -155,7 +153,7 @@ func Tell(r recorder.Record, start time.Time) Line {
 	case "intake.marked":
 		l.What, l.Detail = "Established: "+e.Field+" = "+e.Value, "by "+e.By+", through "+e.Source
 	case "release.requested":
-		l.What, l.Detail, l.Strong = who+" left the caller", fmt.Sprintf("%s after %.1f s; %s", e.How, float64(e.TalkMS)/1000, e.Class), true
+		l.What, l.Detail, l.Strong = who+" left the caller", fmt.Sprintf("%s %.1f s after taking the call; %s", howLeft(e.How), float64(e.TalkMS)/1000, whose(e.Class)), true
 	case "release.intercepted":
 		l.What, l.Detail, l.Strong = "Holdline kept the caller", "rule "+e.Rule+": "+e.Why, true
 	case "release.allowed":
