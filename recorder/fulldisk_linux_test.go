@@ -46,7 +46,7 @@ func ballast(t *testing.T, dir string) (path string) {
 // and one with it.
 func TestFullDiskAndRoomAgain(t *testing.T) {
 	t.Run("2m", func(t *testing.T) { testFullDisk(t, "2m", "") })
-	t.Run("16m", func(t *testing.T) { testFullDisk(t, "16m", strings.Repeat("x", 10_000)) })
+	t.Run("64m", func(t *testing.T) { testFullDisk(t, "64m", strings.Repeat("x", 10_000)) })
 }
 
 func testFullDisk(t *testing.T, size, more string) {
