@@ -17,7 +17,7 @@ import (
 const frontFile = "journal.front"
 
 // The front of the journal is a file of fixed length into which records are
-// written first, and durably: one write and one fdatasync make a verdict safe.
+// written first, and durably: one write that is forced to the disk makes a verdict safe.
 // The transaction in SQLite follows at once, and need not be forced to the disk
 // for each; after a crash what it lacks is taken from here. Frames begin at the
 // start of the file again when SQLite holds everything durably. What is left
@@ -71,10 +71,7 @@ func (l *front) write(items []item) (bool, error) {
 	if l.at+int64(len(b)) > frontRoom {
 		return false, nil
 	}
-	if _, err := l.f.WriteAt(b, l.at); err != nil {
-		return false, fmt.Errorf("writing the journal's front: %w", err)
-	}
-	if err := dataSync(l.f); err != nil {
+	if err := writeSync(l.f, b, l.at); err != nil {
 		return false, fmt.Errorf("writing the journal's front: %w", err)
 	}
 	l.at += int64(len(b))
