@@ -1,7 +1,6 @@
 package console
 
 import (
-	"context"
 	"testing"
 	"time"
 
@@ -15,7 +14,6 @@ import (
 // where it is when the page is drawn anew, and an open item is closed with d.
 // The screen on the wall follows too.
 func TestKeysOfTheLivePage(t *testing.T) {
-	browser := findBrowser(t)
 	account := ledger.New(ledger.Options{})
 	b := newBench(t, func(o *Options) { o.Account = account })
 	b.board.set(callView("one@x", "bridged"), callView("two@x", "bridged"))
@@ -23,22 +21,7 @@ func TestKeysOfTheLivePage(t *testing.T) {
 		Data: []byte(`{"kind":"emergency","from":"<sip:5045550100@x>","to":"urn:service:sos"}`)})
 	account.Apply(policy.Record{Seq: 2, Time: time.Now(), Call: "lost@x", Kind: "call.ended",
 		Data: []byte(`{"cause":"caller-bye","by":"caller"}`)})
-
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(browser), chromedp.NoSandbox)
-	alloc, stop := chromedp.NewExecAllocator(t.Context(), options...)
-	defer stop()
-	tab, closeTab := chromedp.NewContext(alloc)
-	defer closeTab()
-	ctx, cancel := context.WithTimeout(tab, time.Minute)
-	defer cancel()
-	see := func(what, js string) {
-		t.Helper()
-		poll := chromedp.Poll[bool](js, chromedp.WithPollingTimeout(20*time.Second))
-		if seen, err := chromedp.Run(ctx, poll); err != nil || !seen {
-			page, _ := chromedp.Run(ctx, chromedp.Evaluate[string]("document.body.innerText"))
-			t.Fatalf("%s is not shown: %v\n%s", what, err, page)
-		}
-	}
+	ctx, see := openTab(t)
 	press := func(keys string) {
 		t.Helper()
 		if err := chromedp.Do(ctx, chromedp.KeyEvent(keys)); err != nil {

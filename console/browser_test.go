@@ -16,27 +16,10 @@ import (
 // TestLivePageInABrowser: the page follows what happens without being loaded
 // again, and its button acknowledges an alert.
 func TestLivePageInABrowser(t *testing.T) {
-	browser := findBrowser(t)
 	b := newBench(t)
 	b.board.set(callView("one@x", "bridged"))
 	b.journal.add("one@x", "call.offered", `{}`)
-
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(browser), chromedp.NoSandbox)
-	alloc, stop := chromedp.NewExecAllocator(t.Context(), options...)
-	defer stop()
-	tab, closeTab := chromedp.NewContext(alloc)
-	defer closeTab()
-	ctx, cancel := context.WithTimeout(tab, time.Minute)
-	defer cancel()
-
-	see := func(what, js string) {
-		t.Helper()
-		poll := chromedp.Poll[bool](js, chromedp.WithPollingTimeout(20*time.Second))
-		if seen, err := chromedp.Run(ctx, poll); err != nil || !seen {
-			page, _ := chromedp.Run(ctx, chromedp.Evaluate[string]("document.body.innerText"))
-			t.Fatalf("%s is not shown: %v\n%s", what, err, page)
-		}
-	}
+	ctx, see := openTab(t)
 	if err := chromedp.Do(ctx, chromedp.Navigate(b.base+"/")); err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +63,8 @@ func openTab(t *testing.T) (ctx context.Context, see func(what, js string)) {
 		t.Helper()
 		poll := chromedp.Poll[bool](js, chromedp.WithPollingTimeout(20*time.Second))
 		if seen, err := chromedp.Run(ctx, poll); err != nil || !seen {
-			t.Fatalf("%s is not seen: %v", what, err)
+			page, _ := chromedp.Run(ctx, chromedp.Evaluate[string]("document.body.innerText"))
+			t.Fatalf("%s is not seen: %v\n%s", what, err, page)
 		}
 	}
 }

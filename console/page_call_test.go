@@ -179,22 +179,8 @@ func TestG711(t *testing.T) {
 // TestCallPageInABrowser: the waveform is drawn, a message unfolds, and a hold
 // is placed.
 func TestCallPageInABrowser(t *testing.T) {
-	browser := findBrowser(t)
 	b := newBench(t, pastCall(t))
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(browser), chromedp.NoSandbox)
-	alloc, stop := chromedp.NewExecAllocator(t.Context(), options...)
-	defer stop()
-	tab, closeTab := chromedp.NewContext(alloc)
-	defer closeTab()
-	ctx, cancel := context.WithTimeout(tab, time.Minute)
-	defer cancel()
-	see := func(what, js string) {
-		t.Helper()
-		if seen, err := chromedp.Run(ctx, chromedp.Poll[bool](js, chromedp.WithPollingTimeout(20*time.Second))); err != nil || !seen {
-			page, _ := chromedp.Run(ctx, chromedp.Evaluate[string]("document.body.innerText"))
-			t.Fatalf("%s is not shown: %v\n%s", what, err, page)
-		}
-	}
+	ctx, see := openTab(t)
 	if err := chromedp.Do(ctx, chromedp.Navigate(b.base+"/calls/a%2Fb@c")); err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,6 @@
 package console
 
 import (
-	"context"
 	"testing"
 	"time"
 
@@ -46,7 +45,6 @@ const unreadable = `(() => {
 // TestPagesCanBeRead: on a desk, a tablet and a phone, dark and light, with
 // callers alone, an alert and a call in progress on them.
 func TestPagesCanBeRead(t *testing.T) {
-	browser := findBrowser(t)
 	b := newBench(t)
 	alone, bridged := callView("alone@x", "waiting"), callView("one@x", "bridged")
 	alone.From, alone.Waiting, alone.Rescues = `"A caller with a name that is rather long, Esq." <sip:5045550100@a-gateway-with-a-long-name.example:5060>`, time.Now(), 1
@@ -55,14 +53,7 @@ func TestPagesCanBeRead(t *testing.T) {
 	bridged.Intake = policy.Intake{policy.Location: {Value: "1240 Oak Street"}}
 	b.board.set(alone, bridged)
 	b.journal.add("alone@x", "alert.raised", `{"id":"a/7","cause":"intercept","why":"nothing is marked"}`)
-
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(browser), chromedp.NoSandbox)
-	alloc, stop := chromedp.NewExecAllocator(t.Context(), options...)
-	defer stop()
-	tab, closeTab := chromedp.NewContext(alloc)
-	defer closeTab()
-	ctx, cancel := context.WithTimeout(tab, time.Minute)
-	defer cancel()
+	ctx, _ := openTab(t)
 	for _, size := range [][2]int64{{1400, 1000}, {820, 1180}, {400, 800}} {
 		for _, page := range []string{"/", "/search", "/reports", "/agents", "/tv", "/calls/one@x"} {
 			if err := chromedp.Do(ctx, chromedp.EmulateViewport(size[0], size[1]), chromedp.Navigate(b.base+page)); err != nil {
