@@ -50,10 +50,10 @@ func (h *held) close() {
 
 // rest is how long calls are held before memory is read: what bringing them up
 // took is given back by then.
-const rest = 5 * time.Second
+const rest = 8 * time.Second
 
 func (b *bench) memory() error {
-	fmt.Println("Resident memory of the element: the growth from idle, divided by the calls; kB. Calls are held without packets, and have been for five seconds.")
+	fmt.Println("Resident memory of the element: the growth from idle, divided by the calls; kB. Calls are held without packets, and have been for eight seconds.")
 	fmt.Println()
 	fmt.Println("| element | 1,000 calls | 5,000 calls |")
 	fmt.Println("| --- | --- | --- |")

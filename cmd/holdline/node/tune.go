@@ -5,35 +5,26 @@ import (
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
-	"sync"
 	"time"
 )
 
-// The collector runs when the heap has grown by a share of what is alive, and
-// each time goes through everything that is: with a small share that took a
-// quarter of the time of a call. With few calls any share is little, so memory
-// is reserved that counts and is never touched. While calls come and go the
-// share is the usual one; with a larger one what stays lies so scattered that
-// held calls take a third more memory. Once calls rest, what they left is
-// collected and given back.
+// The collector runs when the heap has doubled, and each time goes through
+// everything that is alive. With few calls that would be many times a second,
+// to keep some megabytes tidy, so memory is reserved that counts and is never
+// touched. With many calls half of all memory would be what they left behind:
+// once no call has begun or ended for a while, it is collected and given back.
 const (
 	heapReserve = 24 << 20 // bytes
-	busyShare   = 100      // %
-	restShare   = 25
-	restAfter   = time.Second // without a call that begins or ends
-	worthIt     = 8 << 20     // bytes that a collection must be able to win
+	restAfter   = 3 * time.Second
+	worthIt     = 8 << 20 // bytes that a collection must be able to win
 )
 
 // Heap fits the Go runtime of this process to a node. A process has one,
 // however many nodes run in it. The nil Heap leaves everything as it is.
 type Heap struct {
 	reserve []byte
-	share   func(percent int) int // debug.SetGCPercent, unless in tests
-	collect func()
 	timer   *time.Timer
-
-	mu   sync.Mutex
-	busy bool
+	collect func()
 }
 
 // Tune changes the runtime's settings, those apart that the environment sets.
@@ -48,37 +39,27 @@ func Tune() *Heap {
 	if os.Getenv("GOGC") != "" {
 		return nil
 	}
-	return newHeap(debug.SetGCPercent, collect)
+	return newHeap(collect)
 }
 
-func newHeap(share func(int) int, collect func()) *Heap {
-	h := &Heap{reserve: make([]byte, heapReserve), share: share, collect: collect}
-	h.share(restShare)
+func newHeap(collect func()) *Heap {
+	h := &Heap{reserve: make([]byte, heapReserve), collect: collect}
 	h.timer = time.AfterFunc(time.Hour, h.rest)
 	h.timer.Stop()
 	return h
 }
 
-// moved is told of each call that begins or ends. It does not wait.
+// moved is told of each call that begins or ends. It is called by calls: it
+// must not change a setting of the runtime, which would wait for a collection
+// that is under way.
 func (h *Heap) moved() {
-	if h == nil {
-		return
+	if h != nil {
+		h.timer.Reset(restAfter)
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if !h.busy {
-		h.busy = true
-		h.share(busyShare)
-	}
-	h.timer.Reset(restAfter)
 }
 
 // rest tidies up after the calls.
 func (h *Heap) rest() {
-	h.mu.Lock()
-	h.busy = false
-	h.share(restShare)
-	h.mu.Unlock()
 	h.collect()
 	runtime.KeepAlive(h.reserve)
 }
