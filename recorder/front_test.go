@@ -257,6 +257,39 @@ func TestFrontBeginsAgain(t *testing.T) {
 	}
 }
 
+// TestFullFrontKeepsWhatTheDatabaseLacks: when the front is full, records that
+// are there alone are not overwritten by those that find no room.
+func TestFullFrontKeepsWhatTheDatabaseLacks(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		var f faults
+		j := openTest(t, dir, f.behindFront, patience50)
+		commitTest(t, j, entry("a", 0))
+		synctest.Wait() // it is in the database; the next ones wait for company
+		gate := make(chan struct{})
+		f.set(nil, gate)
+		half := Entry{Call: "a", Kind: "test", Data: strings.Repeat("x", maxData-10)}
+		commitTest(t, j, entry("a", 1), half, half)
+		j.Commit(func(d bool) {
+			if d {
+				t.Error("durable without room and without the database")
+			}
+		}, half, half, half)
+		time.Sleep(time.Second)
+		if r := mustVerify(t, crashed(t, dir)); r.Records != 4 {
+			t.Errorf("%+v", r)
+		}
+		f.set(nil, nil)
+		close(gate)
+		if err := j.Flush(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+	if r := mustVerify(t, dir); r.Records != 7 {
+		t.Errorf("%+v", r)
+	}
+}
+
 // TestFrontForgets: what was erased from the database does not live on in the
 // front.
 func TestFrontForgets(t *testing.T) {

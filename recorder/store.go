@@ -79,6 +79,7 @@ type sqliteStore struct {
 	path   string
 	info   os.FileInfo
 	conn   *rawConn
+	log    *os.File // SQLite's write-ahead log
 	sizes  []int
 	insert []driver.StmtExecContext
 	begin  driver.StmtExecContext
@@ -122,6 +123,9 @@ func openSQLite(dir string) (s *sqliteStore, err error) {
 		return nil, fmt.Errorf("making %s durable: %w", path, err)
 	}
 	_ = reserveLog(path + "-wal") // without it commits are slower, and that is all
+	if s.log, err = os.OpenFile(path+"-wal", os.O_RDWR, 0); err != nil {
+		return nil, fmt.Errorf("opening %s: %w", path, err)
+	}
 	return s, nil
 }
 
@@ -221,11 +225,7 @@ func (s *sqliteStore) relax() error { return s.conn.exec("PRAGMA synchronous=nor
 // to the disk before it changes the database, and the database before the log
 // begins again, so that only the log can lack something.
 func (s *sqliteStore) sync() error {
-	f, err := os.OpenFile(s.path+"-wal", os.O_RDWR, 0)
-	if err == nil {
-		err = errors.Join(f.Sync(), f.Close())
-	}
-	if err != nil {
+	if err := s.log.Sync(); err != nil { // it was opened before files could become scarce
 		return fmt.Errorf("forcing the write-ahead log to the disk: %w", err)
 	}
 	return nil
@@ -287,7 +287,7 @@ func (s *sqliteStore) close() error {
 	for _, st := range append(s.insert, s.begin, s.commit, s.head, s.keep) {
 		_ = st.(driver.Stmt).Close()
 	}
-	return s.conn.Close()
+	return errors.Join(s.conn.Close(), s.log.Close())
 }
 
 // rawConn is a driver connection with the few calls that are needed here.

@@ -70,6 +70,7 @@ func (w *writer) turn() (end bool) {
 	for w.disk != nil && w.step() {
 	}
 	w.stored = time.Now()
+	w.turnFront()
 	if w.disk == nil {
 		return false
 	}
@@ -204,12 +205,6 @@ func (w *writer) toFront() {
 	}
 	start := time.Now()
 	fits, err := w.disk.front.write(items)
-	if err == nil && !fits && w.disk.front.at > 0 { // all that is in it is in the database
-		if err = w.disk.store.sync(); err == nil {
-			w.disk.front.turn()
-			fits, err = w.disk.front.write(items)
-		}
-	}
 	if err != nil {
 		w.fail(err)
 		return
@@ -328,6 +323,19 @@ func (w *writer) housekeep() {
 		w.checkpoint()
 	}
 	w.j.tellLost()
+}
+
+// turnFront makes room in the front when it is half full and all that is in it
+// is in the database.
+func (w *writer) turnFront() {
+	if w.disk == nil || w.disk.front == nil || w.disk.front.at < frontRoom/2 {
+		return
+	}
+	if err := w.disk.store.sync(); err != nil {
+		w.fail(err)
+		return
+	}
+	w.disk.front.turn()
 }
 
 // tidyFront clears the front of old frames once in a while.
