@@ -41,6 +41,7 @@ type Engine struct {
 	net     Network
 	start   time.Time
 	v4, v6  *allocator
+	files   budget
 	loops   []*loop
 	turn    atomic.Uint32
 	laws    *laws
@@ -72,8 +73,9 @@ func New(o Options) (*Engine, error) {
 		return nil, fmt.Errorf("media: %w", err)
 	}
 	e := &Engine{opts: o, log: o.Log, net: o.Network, start: time.Now(), laws: newLaws(), samples: newSamples(), text: textPieces(o.PromptText)}
+	e.files.most = int64(e.net.FileLimit()) / 4 * 3
 	for _, a := range o.Addresses {
-		alloc := newAllocator(e.net, a, o.PortLo, o.PortHi, o.Quarantine, e.clock)
+		alloc := newAllocator(e.net, &e.files, a, o.PortLo, o.PortHi, o.Quarantine, e.clock)
 		if a.Is4() {
 			e.v4 = alloc
 		} else {
@@ -100,9 +102,9 @@ func New(o Options) (*Engine, error) {
 // warn tells of limits of the system that a large node would run into.
 func (e *Engine) warn() {
 	files, ports := e.net.FileLimit(), int(e.opts.PortHi)-int(e.opts.PortLo)+1
-	if files > 0 && e.opts.PortLo > 0 && files < ports {
-		e.log.Warn("fewer files may be open than there are media ports; raise LimitNOFILE",
-			zap.Int("file_limit", files), zap.Int("ports", ports))
+	if most := files / 4 * 3; files > 0 && e.opts.PortLo > 0 && most < ports {
+		e.log.Warn("fewer files may be open than all media ports need, of which media takes three quarters at most; raise LimitNOFILE",
+			zap.Int("file_limit", files), zap.Int("media_ports_at_most", most), zap.Int("ports", ports))
 	}
 	if granted := e.net.ReceiveBuffer(); granted > 0 && granted < audioBuffer {
 		e.log.Warn("receive buffers are small, bursts may be lost; raise net.core.rmem_max",
@@ -186,12 +188,7 @@ func (e *Engine) Open(call string, notify func(Event)) (Session, error) {
 
 // InUse tells how many sessions are open and how many UDP ports are bound.
 func (e *Engine) InUse() (sessions, ports int) {
-	for _, a := range []*allocator{e.v4, e.v6} {
-		if a != nil {
-			ports += a.inUse()
-		}
-	}
-	return int(e.sessions.Load()), ports
+	return int(e.sessions.Load()), int(e.files.used.Load())
 }
 
 // Stats sums up what all loops have counted.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -12,6 +13,10 @@ import (
 // maxBusy bounds how many pairs held by other programs are tried in a row
 // before the system is asked for ports: a call must be set up quickly.
 const maxBusy = 64
+
+// ErrFiles says that media has all the files of the process that it may have:
+// journal, recordings and signalling need some too.
+var ErrFiles = errors.New("media ports take as many files as they may; raise the limit of open files (LimitNOFILE)")
 
 // inUse marks a pair of the range that is bound.
 const inUse time.Duration = 1<<63 - 1
@@ -31,7 +36,22 @@ type allocator struct {
 	until  []time.Duration          // for each pair: inUse, or when it has rested
 	next   int                      // the pair to try first
 	strays map[uint16]time.Duration // ports the system chose: inUse, or when they have rested
-	bound  int                      // sockets open
+	files  *budget                  // shared by the addresses
+}
+
+// budget is how many sockets are open, and how many may be.
+type budget struct {
+	most int64 // 0: any number
+	used atomic.Int64
+}
+
+// add counts sockets that are about to be opened; false: there are enough.
+func (b *budget) add(n int64) bool {
+	if used := b.used.Add(n); b.most > 0 && used > b.most {
+		b.used.Add(-n)
+		return false
+	}
+	return true
 }
 
 // pair is the transport of one stream.
@@ -41,8 +61,8 @@ type pair struct {
 	rtp, rtcp Socket
 }
 
-func newAllocator(n Network, addr netip.Addr, lo, hi uint16, rest time.Duration, now func() time.Duration) *allocator {
-	a := &allocator{net: n, addr: addr, lo: lo, rest: rest, now: now, strays: make(map[uint16]time.Duration)}
+func newAllocator(n Network, files *budget, addr netip.Addr, lo, hi uint16, rest time.Duration, now func() time.Duration) *allocator {
+	a := &allocator{net: n, files: files, addr: addr, lo: lo, rest: rest, now: now, strays: make(map[uint16]time.Duration)}
 	if lo != 0 {
 		a.lo = lo + lo&1 // RTP on even ports, RFC 3550 section 11
 		if hi > a.lo {
@@ -54,6 +74,17 @@ func newAllocator(n Network, addr netip.Addr, lo, hi uint16, rest time.Duration,
 
 // take binds a pair of ports for a stream of the given kind.
 func (a *allocator) take(kind Kind) (*pair, error) {
+	if !a.files.add(2) {
+		return nil, ErrFiles
+	}
+	p, err := a.pair(kind)
+	if err != nil {
+		a.files.used.Add(-2)
+	}
+	return p, err
+}
+
+func (a *allocator) pair(kind Kind) (*pair, error) {
 	for range maxBusy {
 		i := a.reserve()
 		if i < 0 {
@@ -105,14 +136,7 @@ func (a *allocator) bind(index int, port uint16, kind Kind) (*pair, error) {
 		_ = rtp.Close()
 		return nil, err
 	}
-	return a.count(&pair{from: a, index: index, rtp: rtp, rtcp: rtcp}), nil
-}
-
-func (a *allocator) count(p *pair) *pair {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.bound += 2
-	return p
+	return &pair{from: a, index: index, rtp: rtp, rtcp: rtcp}, nil
 }
 
 // takeAny lets the system choose, so that a call does not fail because the
@@ -159,7 +183,7 @@ func (a *allocator) anyPair(kind Kind, even bool) (*pair, error) {
 		_, _ = rtp.Close(), rtcp.Close()
 		return nil, fmt.Errorf("port %d does not suit: %w", port+1, syscall.EADDRINUSE)
 	}
-	p := a.count(&pair{from: a, index: -1, rtp: rtp, rtcp: rtcp})
+	p := &pair{from: a, index: -1, rtp: rtp, rtcp: rtcp}
 	a.note(p, inUse)
 	return p, nil
 }
@@ -191,16 +215,8 @@ func (p *pair) free() error {
 	} else {
 		p.from.note(p, p.from.now()+p.from.rest)
 	}
-	p.from.mu.Lock()
-	defer p.from.mu.Unlock()
-	p.from.bound -= 2
+	p.from.files.used.Add(-2)
 	return err
-}
-
-func (a *allocator) inUse() int {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.bound
 }
 
 // probe tells early whether the address is one of this machine.

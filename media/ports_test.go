@@ -1,6 +1,7 @@
 package media
 
 import (
+	"errors"
 	"net/netip"
 	"testing"
 	"testing/synctest"
@@ -142,4 +143,36 @@ func TestOptionsThatCannotWorkAreExplained(t *testing.T) {
 			t.Errorf("%s was accepted", name)
 		}
 	}
+}
+
+// fewFiles is a network of a process that may open few files.
+type fewFiles struct{ Network }
+
+func (fewFiles) FileLimit() int { return 8 }
+
+// TestFilesAreLeftForOthers: media takes three quarters of the files at most, so
+// that the journal, recordings and signalling still work.
+func TestFilesAreLeftForOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, func(o *Options) { o.Network = fewFiles{o.Network} })
+		s := h.open()
+		var first LegID
+		for n := range 3 {
+			id, _, err := s.AddLeg([]Kind{Audio}, false)
+			if err != nil {
+				t.Fatalf("leg %d: %v", n, err)
+			}
+			if n == 0 {
+				first = id
+			}
+		}
+		if _, _, err := s.AddLeg([]Kind{Audio}, false); !errors.Is(err, ErrFiles) {
+			t.Errorf("a seventh and an eighth file: %v", err)
+		}
+		s.DropLeg(first)
+		synctest.Wait()
+		if _, _, err := s.AddLeg([]Kind{Audio}, false); err != nil {
+			t.Errorf("when two are free again: %v", err)
+		}
+	})
 }
