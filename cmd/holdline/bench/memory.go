@@ -55,7 +55,7 @@ const rest = 8 * time.Second
 func (b *bench) memory() error {
 	fmt.Println("Resident memory of the element: the growth from idle, divided by the calls; kB. Calls are held without packets, and have been for eight seconds.")
 	fmt.Println()
-	fmt.Println("| element | 1,000 calls | 5,000 calls |")
+	fmt.Printf("| element | 1,000 calls | %d calls |\n", mostHeld())
 	fmt.Println("| --- | --- | --- |")
 	type row struct {
 		name  string
@@ -81,7 +81,8 @@ func (b *bench) memory() error {
 
 func (b *bench) memoryOf(e *element) (string, error) {
 	idle := e.memory()
-	h, err := b.hold(e, 1000, 5000, 200, false)
+	most := mostHeld()
+	h, err := b.hold(e, 1000, most, 200, false)
 	if err != nil {
 		return "", err
 	}
@@ -91,9 +92,9 @@ func (b *bench) memoryOf(e *element) (string, error) {
 	if b.profile != "" {
 		e.dumpHeap()
 	}
-	if err := h.more(1000, 5000, 300); err != nil {
+	if err := h.more(1000, most, 300); err != nil {
 		return "", err
 	}
 	time.Sleep(rest)
-	return fmt.Sprintf("%.1f | %.1f", first, float64(e.memory()-idle)/5000/1000), nil
+	return fmt.Sprintf("%.1f | %.1f", first, float64(e.memory()-idle)/float64(most)/1000), nil
 }
