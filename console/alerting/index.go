@@ -292,12 +292,15 @@ func words(f facts) string {
 			who = append(who, w)
 		}
 	}
-	head := f.Cause
-	if len(who) > 0 && f.Cause != "" {
-		head = fmt.Sprintf("%s by %s", f.Cause, strings.Join(who, ", "))
-		if f.Cause != causeIntercept && f.Cause != causeReview {
-			head = fmt.Sprintf("%s (%s)", f.Cause, strings.Join(who, ", "))
-		}
+	head, names := f.Cause, strings.Join(who, ", ")
+	switch {
+	case names == "" || head == "":
+	case f.Cause == causeIntercept:
+		head = names + " left a caller"
+	case f.Cause == causeReview:
+		head = names + " let a caller go, look at it"
+	default:
+		head = fmt.Sprintf("%s (%s)", f.Cause, names)
 	}
 	if head == "" {
 		return why

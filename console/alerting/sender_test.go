@@ -23,7 +23,7 @@ import (
 func alone() Message {
 	return Message{Node: "psap-a", Console: "http://console/", Channel: "pager", Seq: 7, Notices: []Notice{{Event: Firing, Alert: Alert{
 		ID: "a1", Seq: 42, Raised: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), Node: "psap-a", Call: "one@x", Cause: "intercept",
-		Severity: Critical, State: Open, Summary: "intercept by pos-1, ann: nothing is marked",
+		Severity: Critical, State: Open, Summary: "pos-1, ann left a caller: nothing is marked",
 		Data: json.RawMessage(`{"cause":"intercept","position":"pos-1","agent":"ann","rule":"intake-incomplete"}`), Deliveries: []Delivery{},
 		Situation: &Situation{
 			State: "waiting", Waiting: time.Now().Add(-12 * time.Second), From: "sip:+15045550123@x",
@@ -203,7 +203,7 @@ func TestMail(t *testing.T) {
 	got := <-mails
 	for _, want := range []string{
 		"MAIL FROM:<holdline@psap.example>", "RCPT TO:<chief@psap.example>", "RCPT TO:<deputy@psap.example>",
-		"Subject: [Holdline psap-a] critical: intercept by pos-1, ann: nothing is", "Auto-Submitted: auto-generated", "AUTH PLAIN",
+		"Subject: [Holdline psap-a] critical: pos-1, ann left a caller: nothing", "Auto-Submitted: auto-generated", "AUTH PLAIN",
 		"Now: the caller is ALONE, waiting 0:12", "location=3D12 Canal St", "http://console/",
 	} {
 		if !strings.Contains(got, want) {
@@ -327,7 +327,7 @@ func TestSIPMessage(t *testing.T) {
 	if _, err := s.Send(t.Context(), alone()); err != nil {
 		t.Fatal(err)
 	}
-	want := "sip:chief@x HOLDLINE psap-a CRITICAL intercept by pos-1, ann: nothing is marked\nNow: the caller is ALONE, waiting 0:12\n" +
+	want := "sip:chief@x HOLDLINE psap-a CRITICAL pos-1, ann left a caller: nothing is marked\nNow: the caller is ALONE, waiting 0:12\n" +
 		"From: sip:+15045550123@x\nIntake: location=12 Canal St\nhttp://console/"
 	if h.texts[0] != want {
 		t.Errorf("text:\n%s", h.texts[0])

@@ -122,7 +122,7 @@ func TestAlertsReachPeople(t *testing.T) {
 		t.Fatal(res, err)
 	}
 	first := next(t, paged, "firing intercept")
-	text := next(t, texts, "CRITICAL intercept by pos-1, ann")
+	text := next(t, texts, "CRITICAL pos-1, ann left a caller")
 	t.Logf("from the BYE to the pager %s, to the phone's text %s", first.at.Sub(begin), text.at.Sub(begin))
 	for who, at := range map[string]time.Time{"the pager": first.at, "the text": text.at} {
 		if d := at.Sub(begin); d > time.Second {
