@@ -40,7 +40,7 @@ func openCast(log *zap.Logger) (*cast, error) {
 	for _, p := range []struct {
 		phone **phone.Phone
 		user  string
-	}{{&c.caller, "5045550100"}, {&c.position, "pos-1"}, {&c.fallback, "fallback"}} {
+	}{{&c.caller, "caller"}, {&c.position, "pos-1"}, {&c.fallback, "fallback"}} {
 		conn, err := listenPacket()
 		if err != nil {
 			return nil, errors.Join(err, c.close())
@@ -93,15 +93,19 @@ func speak(ctx context.Context, call *phone.Call, more <-chan []byte, lines ...[
 	}
 }
 
+// number is the caller's: each call is another person's, or Holdline would see
+// somebody who was dropped call again, and keep the position away from them.
+func (s *story) number() string { return fmt.Sprintf("504555%04d", 100+s.round%100) }
+
 // dial makes the 911 call as an NG9-1-1 network would: to the emergency
 // service, with the location in the INVITE.
 func (s *story) dial(ctx context.Context, dest string) (*phone.Call, error) {
 	return s.cast.caller.Call(ctx, phone.Invite{
 		Dest: dest, RequestURI: "urn:service:sos", To: "<urn:service:sos>",
-		From:    `"Dana Caller" <sip:5045550100@127.0.0.1>`,
+		From:    `"Dana Caller" <sip:` + s.number() + `@127.0.0.1>`,
 		Headers: [][2]string{{"Geolocation", "<cid:location@demo>"}, {"Geolocation-Routing", "yes"}},
 		Parts: []phone.Part{{ContentType: "application/pidf+xml", ContentID: "location@demo", Body: []byte(
-			`<?xml version="1.0"?><presence xmlns="urn:ietf:params:xml:ns:pidf" entity="pres:5045550100@demo">` +
+			`<?xml version="1.0"?><presence xmlns="urn:ietf:params:xml:ns:pidf" entity="pres:` + s.number() + `@demo">` +
 				`<tuple id="t1"><status><geopriv xmlns="urn:ietf:params:xml:ns:pidf:geopriv10"><location-info>` +
 				`<civicAddress xmlns="urn:ietf:params:xml:ns:pidf:geopriv10:civicAddr"><country>US</country>` +
 				`<RD>Oak</RD><STS>Street</STS><HNO>1240</HNO><FLR>3</FLR></civicAddress>` +
@@ -213,7 +217,7 @@ func (s *story) answer(ctx context.Context, call *phone.Call, after time.Duratio
 // as a CAD system would.
 func (s *story) markIntake(ctx context.Context) error {
 	body, err := json.Marshal(map[string]string{
-		"location": "1240 Oak Street, floor 3", "callback": "504-555-0100", "nature": "structure fire", "by": "fallback taker",
+		"location": "1240 Oak Street, floor 3", "callback": s.number(), "nature": "structure fire", "by": "fallback taker",
 	})
 	if err != nil {
 		return fmt.Errorf("writing the intake: %w", err)

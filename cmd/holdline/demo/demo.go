@@ -30,6 +30,8 @@ type Options struct {
 	Data    string      // folder for journal and recordings; "": a new one in the system's folder for temporary files
 	Version string      // of the program
 	Log     *zap.Logger // nil: silent
+
+	pause time.Duration // between calls; 0: pauseBetween
 }
 
 // Run plays one rescue, or with Once unset one after the other until ctx ends.
@@ -43,6 +45,9 @@ func Run(ctx context.Context, o Options) error {
 	}
 	if o.Log == nil {
 		o.Log = zap.NewNop()
+	}
+	if o.pause == 0 {
+		o.pause = pauseBetween
 	}
 	if o.Data == "" {
 		dir, err := os.MkdirTemp("", "holdline-demo-")
@@ -74,13 +79,13 @@ func run(ctx context.Context, o Options, t *timeline) (err error) {
 		return errors.Join(err, cast.close())
 	}
 	t.say("%s", introduction(house, o))
-	for {
-		err = rescue(ctx, t, cast, house, o)
+	for round := 0; ; round++ {
+		err = rescue(ctx, &story{tell: t, cast: cast, house: house, round: round}, o)
 		if o.Once || err != nil {
 			break
 		}
-		t.say("\nThe next call comes in %.0f seconds; Ctrl-C ends the demo.\n\n", pauseBetween.Seconds())
-		if wait(ctx, pauseBetween) != nil {
+		t.say("\nThe next call comes in %.0f seconds; Ctrl-C ends the demo.\n\n", o.pause.Seconds())
+		if wait(ctx, o.pause) != nil {
 			break
 		}
 	}
@@ -91,8 +96,8 @@ func run(ctx context.Context, o Options, t *timeline) (err error) {
 }
 
 // rescue plays one call and prints what came of it.
-func rescue(ctx context.Context, t *timeline, cast *cast, house *house, o Options) error {
-	s := &story{tell: t, cast: cast, house: house}
+func rescue(ctx context.Context, s *story, o Options) error {
+	t := s.tell
 	h, err := s.play(ctx)
 	t.flush(time.Now().Add(time.Hour))
 	if ctx.Err() != nil {

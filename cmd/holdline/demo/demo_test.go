@@ -48,10 +48,27 @@ func TestOneRescue(t *testing.T) {
 	}
 }
 
-// stopper cancels as soon as a word is written.
+// TestSecondCall: the demo goes on, and the next caller is somebody else, whom
+// the position gets and leaves as well.
+func TestSecondCall(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes twenty seconds of real time")
+	}
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	out := &stopper{word: "INTERCEPTED", times: 2, cancel: cancel}
+	err := Run(ctx, Options{Out: out, Data: t.TempDir(), pause: time.Millisecond})
+	if text := out.seen.String(); err != nil || strings.Count(text, "offers the call to pos-1") != 2 {
+		t.Errorf("%v; printed:\n%s", err, text)
+	}
+}
+
+// stopper cancels as soon as a word is written, for the first time or so often.
 type stopper struct {
 	mu     sync.Mutex
 	word   string
+	times  int
 	seen   strings.Builder
 	cancel context.CancelFunc
 }
@@ -60,7 +77,7 @@ func (s *stopper) Write(b []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.seen.Write(b)
-	if strings.Contains(s.seen.String(), s.word) {
+	if strings.Count(s.seen.String(), s.word) >= max(1, s.times) {
 		s.cancel()
 	}
 	return len(b), nil

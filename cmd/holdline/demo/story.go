@@ -24,6 +24,7 @@ type story struct {
 	tell  *timeline
 	cast  *cast
 	house *house
+	round int // how many calls there were before
 
 	fromCaller map[[frameBytes]byte]bool // how the caller's voice is recognised
 	call       *phone.Call
