@@ -17,10 +17,14 @@ func TestKeysOfTheLivePage(t *testing.T) {
 	account := ledger.New(ledger.Options{})
 	b := newBench(t, func(o *Options) { o.Account = account })
 	b.board.set(callView("one@x", "bridged"), callView("two@x", "bridged"))
-	account.Apply(policy.Record{Seq: 1, Time: time.Now().Add(-time.Minute), Call: "lost@x", Kind: "call.offered",
-		Data: []byte(`{"kind":"emergency","from":"<sip:5045550100@x>","to":"urn:service:sos"}`)})
-	account.Apply(policy.Record{Seq: 2, Time: time.Now(), Call: "lost@x", Kind: "call.ended",
-		Data: []byte(`{"cause":"caller-bye","by":"caller"}`)})
+	account.Apply(policy.Record{
+		Seq: 1, Time: time.Now().Add(-time.Minute), Call: "lost@x", Kind: "call.offered",
+		Data: []byte(`{"kind":"emergency","from":"<sip:5045550100@x>","to":"urn:service:sos"}`),
+	})
+	account.Apply(policy.Record{
+		Seq: 2, Time: time.Now(), Call: "lost@x", Kind: "call.ended",
+		Data: []byte(`{"cause":"caller-bye","by":"caller"}`),
+	})
 	ctx, see := openTab(t)
 	press := func(keys string) {
 		t.Helper()

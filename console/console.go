@@ -98,7 +98,7 @@ func New(o Options) (*Console, error) {
 	if o.Log == nil {
 		o.Log = zap.NewNop()
 	}
-	o.Accounts.complete(o.Journal)
+	o.complete(o.Journal)
 	c := &Console{
 		o:        o,
 		log:      o.Log,

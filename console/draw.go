@@ -37,8 +37,13 @@ func (c *Console) shell(r *http.Request) Shell {
 	if u, ok := userOf(r); ok {
 		s.User = u.Name
 	}
-	for _, l := range []navLink{{Name: "Live", Path: "/"}, {Name: "Search", Path: "/search"},
-		{Name: "Reports", Path: "/reports"}, {Name: "Agents", Path: "/agents"}, {Name: "TV", Path: "/tv"}} {
+	for _, l := range []navLink{
+		{Name: "Live", Path: "/"},
+		{Name: "Search", Path: "/search"},
+		{Name: "Reports", Path: "/reports"},
+		{Name: "Agents", Path: "/agents"},
+		{Name: "TV", Path: "/tv"},
+	} {
 		l.Here = r.URL.Path == l.Path || l.Path != "/" && strings.HasPrefix(r.URL.Path, l.Path+"/")
 		if mayOpen(r, l.Path) {
 			s.Nav = append(s.Nav, l)

@@ -28,8 +28,10 @@ func endings() []string  { return []string{"caller", "position", "supervisor", "
 
 // historyQuery reads a query from a request's parameters.
 func historyQuery(v url.Values) (q history.Query, problem *failure) {
-	q = history.Query{Caller: strings.TrimSpace(v.Get("caller")), Agent: v.Get("agent"), Position: v.Get("position"),
-		Verdict: v.Get("verdict"), By: v.Get("endedBy")}
+	q = history.Query{
+		Caller: strings.TrimSpace(v.Get("caller")), Agent: v.Get("agent"), Position: v.Get("position"),
+		Verdict: v.Get("verdict"), By: v.Get("endedBy"),
+	}
 	if q.Verdict != "" && !slices.Contains(verdicts(), q.Verdict) {
 		return q, &failure{fmt.Sprintf("there is no verdict %q", q.Verdict), "one of " + strings.Join(verdicts(), ", ")}
 	}

@@ -18,8 +18,10 @@ type past struct{ asked history.Query }
 
 func (p *past) Find(_ context.Context, q history.Query) ([]history.Call, error) {
 	p.asked = q
-	return []history.Call{{ID: "a/b c", Kind: "emergency", From: "<sip:x&y@z>", Started: epoch, Ended: epoch.Add(90 * time.Second),
-		Position: "pos-1", By: "caller", Verdicts: []string{"intercept"}, Rescues: 1}}, nil
+	return []history.Call{{
+		ID: "a/b c", Kind: "emergency", From: "<sip:x&y@z>", Started: epoch, Ended: epoch.Add(90 * time.Second),
+		Position: "pos-1", By: "caller", Verdicts: []string{"intercept"}, Rescues: 1,
+	}}, nil
 }
 
 func (p *past) Report(context.Context, history.Group, time.Time, time.Time, *time.Location) ([]history.Line, error) {
@@ -60,8 +62,10 @@ func TestReports(t *testing.T) {
 		}
 	}
 	account := ledger.New(ledger.Options{})
-	account.Apply(policy.Record{Seq: 1, Time: time.Now().Add(-time.Minute), Call: "lost@x", Kind: "call.offered",
-		Data: []byte(`{"kind":"emergency","from":"<sip:5045550100@x>","to":"urn:service:sos"}`)})
+	account.Apply(policy.Record{
+		Seq: 1, Time: time.Now().Add(-time.Minute), Call: "lost@x", Kind: "call.offered",
+		Data: []byte(`{"kind":"emergency","from":"<sip:5045550100@x>","to":"urn:service:sos"}`),
+	})
 	account.Apply(policy.Record{Seq: 2, Time: time.Now(), Call: "lost@x", Kind: "call.ended", Data: []byte(`{"cause":"caller-bye","by":"caller"}`)})
 	open := newBench(t, func(o *Options) { o.History, o.Account = &past{}, account })
 	if w := open.do("GET", "/reports.csv?by=agent", ""); !strings.Contains(w.Body.String(), "(unknown),0,0,0,0,0,0,0,0,0,0,0,0.0,0.0,0,1,0\n") {

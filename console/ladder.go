@@ -139,7 +139,7 @@ func inShort(raw []byte) (label, kind string) {
 		}
 		return ""
 	}
-	label, kind = "", "request"
+	kind = "request"
 	if status, ok := strings.CutPrefix(lines[0], "SIP/2.0 "); ok {
 		_, method, _ := strings.Cut(field("cseq"), " ")
 		label, kind = status+" ("+strings.TrimSpace(method)+")", "good"

@@ -23,8 +23,11 @@ func TestMetersTellWhoSpeaks(t *testing.T) {
 		share       int
 		since       time.Time
 	}{
-		"speaks": {&sip.Sound{Activity: media.BySamples, SpeechMS: 5700, Spoke: epoch.Add(-time.Second), Received: epoch},
-			&sip.Sound{Activity: media.BySamples, SpeechMS: 5000}, "speaking", 70, time.Time{}},
+		"speaks": {
+			&sip.Sound{Activity: media.BySamples, SpeechMS: 5700, Spoke: epoch.Add(-time.Second), Received: epoch},
+			&sip.Sound{Activity: media.BySamples, SpeechMS: 5000}, "speaking", 70,
+			time.Time{},
+		},
 		"has spoken":     {&sip.Sound{Activity: media.BySamples, SpeechMS: 5000, Spoke: epoch.Add(-9 * time.Second), Received: epoch}, nil, "silent", 0, epoch.Add(-9 * time.Second)},
 		"never spoke":    {&sip.Sound{Activity: media.BySamples, Received: epoch}, nil, "silent", 0, began},
 		"hums":           {&sip.Sound{Activity: media.BySamples, NoiseMS: 900, Received: epoch}, &sip.Sound{Activity: media.BySamples, NoiseMS: 400}, "noise", 50, began},

@@ -91,8 +91,10 @@ func TestOpenAPIReferencesResolve(t *testing.T) {
 // TestOpenAPISchemasHaveOnlyWhatASchemaHas finds descriptions that YAML cuts at a
 // comma, because nobody put them into quotes.
 func TestOpenAPISchemasHaveOnlyWhatASchemaHas(t *testing.T) {
-	known := []string{"$ref", "additionalProperties", "anyOf", "allOf", "oneOf", "const", "default", "description", "enum", "example", "examples",
-		"format", "items", "maxItems", "maxLength", "maximum", "minItems", "minLength", "minimum", "minProperties", "pattern", "properties", "required", "type"}
+	known := []string{
+		"$ref", "additionalProperties", "anyOf", "allOf", "oneOf", "const", "default", "description", "enum", "example", "examples",
+		"format", "items", "maxItems", "maxLength", "maximum", "minItems", "minLength", "minimum", "minProperties", "pattern", "properties", "required", "type",
+	}
 	var look func(name string, v any)
 	look = func(name string, v any) {
 		schema, _ := v.(map[string]any)

@@ -28,7 +28,8 @@ func pastCall(t *testing.T) func(*Options) {
 	return func(o *Options) {
 		j := o.Journal.(*memory)
 		o.Recordings = shelf{"a/b@c": path}
-		o.Past = &Past{Journal: j, Find: func(string) string { return "" }, Complete: policy.Intake.Complete,
+		o.Past = &Past{
+			Journal: j, Find: func(string) string { return "" }, Complete: policy.Intake.Complete,
 			Read: func(ctx context.Context, call string, each func(recorder.Record) error) error {
 				return j.Read(ctx, "*", func(r recorder.Record) error {
 					if r.Call != call {
@@ -36,7 +37,8 @@ func pastCall(t *testing.T) func(*Options) {
 					}
 					return each(r)
 				})
-			}}
+			},
+		}
 		caller, ours, taker := netip.MustParseAddrPort("192.0.2.1:5060"), netip.MustParseAddrPort("192.0.2.9:5060"), netip.MustParseAddrPort("192.0.2.5:5071")
 		o.Messages = func(_ context.Context, ids []string, _, _ time.Time) (out []capture.Found, _ error) {
 			for i, m := range []struct {

@@ -89,8 +89,9 @@ func stateWords(state string) string {
 		return "being released"
 	case sip.Waiting:
 		return "alone"
+	default:
+		return state
 	}
-	return state
 }
 
 // chip is one thing that intake should hold.

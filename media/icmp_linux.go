@@ -24,7 +24,7 @@ func (s *kernelSocket) complaint() *Unreachable {
 	var control [256]byte
 	_, n, _, to, err := unix.Recvmsg(s.fd, datagram[:], control[:], unix.MSG_ERRQUEUE|unix.MSG_DONTWAIT)
 	if err != nil {
-		return nil
+		return nil //nolint:nilerr // the queue is empty
 	}
 	u := &Unreachable{Reason: "not sent", To: addrPort(to)}
 	messages, err := unix.ParseSocketControlMessage(control[:n])

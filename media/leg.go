@@ -112,7 +112,7 @@ func (e *endpoint) describe(addr netip.AddrPort, nat []netip.Prefix) {
 		return
 	}
 	e.nat = within(nat, addr.Addr())
-	if e.addr != addr && !(e.nat && e.addr.IsValid() && e.latched) {
+	if e.addr != addr && (!e.nat || !e.addr.IsValid() || !e.latched) {
 		// Where a device behind NAT was heard last stays its address until it
 		// is heard from elsewhere: what it says of itself leads nowhere.
 		e.addr = addr

@@ -22,7 +22,7 @@ func TestFirstTakerIsHeardUntouched(t *testing.T) {
 		odd := taker.packet(speech(1))
 		odd.CSRC, odd.Marker = []uint32{7, 8}, true
 		_ = odd.SetExtension(1, []byte{9})
-		odd.Header.Padding, odd.PaddingSize = true, 4
+		odd.Padding, odd.PaddingSize = true, 4
 		sent = append(sent, taker.send(odd))
 		for i, a := range caller.take() {
 			if !bytes.Equal(a.raw, sent[i]) || a.from != caller.to.RTP {

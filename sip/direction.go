@@ -13,7 +13,7 @@ import (
 func deaf(s *session) bool {
 	return s.talks() && !slices.ContainsFunc(s.media, func(m mline) bool {
 		a, d := s.connection(m), s.direction(m)
-		return m.talk() && m.port != 0 && !(a.IsValid() && a.IsUnspecified()) && (d == "sendrecv" || d == "recvonly")
+		return m.talk() && m.port != 0 && (!a.IsValid() || !a.IsUnspecified()) && (d == "sendrecv" || d == "recvonly")
 	})
 }
 

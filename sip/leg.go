@@ -171,7 +171,7 @@ func (c *Call) answer(l *leg, tx *gosip.ServerTx, res *gosip.Response, lost func
 			lost()
 			return
 		}
-		tx.Respond(res) // a send that fails is tried again, and given up in the end
+		_ = tx.Respond(res) // a send that fails is tried again, and given up in the end
 		f.every = min(2*f.every, t2)
 		f.timer = c.after(f.every, again)
 	}

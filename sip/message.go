@@ -144,12 +144,12 @@ func parseAddress(s string) address {
 	}
 	a := address{Display: strings.TrimSpace(s[:open])}
 	rest := s[open+1:]
-	end := strings.IndexByte(rest, '>')
-	if end < 0 {
+	before, after, ok := strings.Cut(rest, ">")
+	if !ok {
 		a.URI = strings.TrimSpace(rest)
 		return a
 	}
-	a.URI, a.Params = strings.TrimSpace(rest[:end]), strings.TrimSpace(rest[end+1:])
+	a.URI, a.Params = strings.TrimSpace(before), strings.TrimSpace(after)
 	return a
 }
 

@@ -106,7 +106,7 @@ func (c *Call) forward(from, to *leg, req *gosip.Request, tx *gosip.ServerTx) {
 		}
 		n, _, _ := cseq(req)
 		from.passing[n] = r
-		tx.Respond(respond(req, 100, reasons[100], "")) // stops its repetition
+		_ = tx.Respond(respond(req, 100, reasons[100], "")) // stops its repetition
 		c.g.oldAcks(c, req, tx)
 		tx.OnCancel(func(*gosip.Request) { c.post(func() { c.cancelRelayed(r) }) })
 	}

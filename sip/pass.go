@@ -33,7 +33,7 @@ func (g *Guard) pass(req *gosip.Request, tx *gosip.ServerTx) {
 		return
 	}
 	if req.Method == gosip.INVITE || req.Method == gosip.SUBSCRIBE || req.Method == gosip.REFER || req.Method == gosip.NOTIFY {
-		tx.Respond(respond(req, 100, reasons[100], ""))
+		_ = tx.Respond(respond(req, 100, reasons[100], ""))
 	}
 	g.resolve(hop, func(hops []hopAddr, err error) {
 		if err != nil {

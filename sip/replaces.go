@@ -112,7 +112,7 @@ func (c *Call) takeOver(req *gosip.Request, tx *gosip.ServerTx, tagOfLeg string,
 	case offer == nil:
 		c.g.refuse(req, tx, 488)
 		return
-	case join && !(l == c.caller && c.taker == nil):
+	case join && (l != c.caller || c.taker != nil):
 		c.g.refuseSupervisor(req, tx)
 		return
 	}

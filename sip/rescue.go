@@ -209,7 +209,7 @@ func (c *Call) fitCaller(l *leg, answer *session) {
 		if len(use) == 0 {
 			continue
 		}
-		if len(negotiated(use, codecs[i].Codecs)) == 0 && !(g711(use) && g711(codecs[i].Codecs)) {
+		if len(negotiated(use, codecs[i].Codecs)) == 0 && (!g711(use) || !g711(codecs[i].Codecs)) {
 			c.log.Info("caller is asked for the new taker's codec", zap.String("taker", l.Target))
 			c.reinviteCaller(answer)
 			return

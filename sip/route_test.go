@@ -50,8 +50,10 @@ func TestDeskKeyKnowsOneTargetByTwoSpellings(t *testing.T) {
 // writes into Contact or From.
 func TestDeskOfARequest(t *testing.T) {
 	s := Settings{Positions: []Position{
-		{ID: "pos-1", URI: "sip:pos-1@10.0.0.11:5060"}, {ID: "pos-2", URI: "sip:pos-2@10.0.0.12"},
-		{ID: "pos-3", URI: "sip:pos-3@10.0.0.9"}, {ID: "pos-4", URI: "sip:pos-4@10.0.0.9"},
+		{ID: "pos-1", URI: "sip:pos-1@10.0.0.11:5060"},
+		{ID: "pos-2", URI: "sip:pos-2@10.0.0.12"},
+		{ID: "pos-3", URI: "sip:pos-3@10.0.0.9"},
+		{ID: "pos-4", URI: "sip:pos-4@10.0.0.9"},
 	}}
 	s.index()
 	for _, c := range []struct{ contact, source, from, want string }{

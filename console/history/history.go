@@ -82,7 +82,7 @@ func Open(dir string, follow func(after uint64) Stream, log *zap.Logger) (*Index
 		return nil, fmt.Errorf("opening the index of calls: %w", err)
 	}
 	var after int64
-	if err := db.QueryRow("SELECT seq FROM cursor").Scan(&after); err != nil {
+	if err := db.QueryRowContext(context.Background(), "SELECT seq FROM cursor").Scan(&after); err != nil {
 		_ = db.Close()
 		return nil, fmt.Errorf("reading the index of calls: %w", err)
 	}
@@ -104,14 +104,14 @@ func Open(dir string, follow func(after uint64) Stream, log *zap.Logger) (*Index
 // prepare makes the tables, afresh when they are of another version.
 func prepare(db *sql.DB) error {
 	var have int
-	if err := db.QueryRow("PRAGMA user_version").Scan(&have); err != nil {
+	if err := db.QueryRowContext(context.Background(), "PRAGMA user_version").Scan(&have); err != nil {
 		return err
 	}
 	if have == version {
 		return nil
 	}
-	_, err := db.Exec("DROP TABLE IF EXISTS calls; DROP TABLE IF EXISTS releases; DROP TABLE IF EXISTS rescues; DROP TABLE IF EXISTS cursor;" +
-		schema + fmt.Sprintf("PRAGMA user_version = %d;", version))
+	_, err := db.ExecContext(context.Background(), "DROP TABLE IF EXISTS calls; DROP TABLE IF EXISTS releases; DROP TABLE IF EXISTS rescues; DROP TABLE IF EXISTS cursor;"+
+		schema+fmt.Sprintf("PRAGMA user_version = %d;", version))
 	return err
 }
 

@@ -1,6 +1,7 @@
 package history
 
 import (
+	"context"
 	"encoding/json"
 	"time"
 
@@ -141,6 +142,6 @@ func (w *writer) erased(r recorder.Record) error {
 		return err
 	}
 	clear(w.rows) // they are read again
-	_, err = w.x.db.Exec("UPDATE calls SET caller = '', number = '', emergency = '', incident = '' WHERE started < ?", r.Time.Add(-period).UnixMilli())
+	_, err = w.x.db.ExecContext(context.Background(), "UPDATE calls SET caller = '', number = '', emergency = '', incident = '' WHERE started < ?", r.Time.Add(-period).UnixMilli())
 	return err
 }

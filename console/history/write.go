@@ -46,7 +46,7 @@ type writer struct {
 func newWriter(x *Index, after uint64) (*writer, error) {
 	w := &writer{x: x, statements: map[string]*sql.Stmt{}, rows: map[string]*row{}, seen: after, written: after}
 	for _, text := range []string{putCall, getCall, putRelease, putVerdict, putRescue, putCursor} {
-		s, err := x.db.Prepare(text)
+		s, err := x.db.PrepareContext(context.Background(), text) //nolint:sqlclosecheck // it lives as long as the database
 		if err != nil {
 			return nil, err
 		}
@@ -60,7 +60,7 @@ func (w *writer) run(ctx context.Context, s Stream) {
 	defer s.Close()
 	if err := w.follow(ctx, s.C()); err != nil {
 		w.x.log.Error("the index of calls cannot be written; it is built anew at the next start", zap.Error(err))
-		_, _ = w.x.db.Exec("PRAGMA user_version = 0")
+		_, _ = w.x.db.ExecContext(context.Background(), "PRAGMA user_version = 0")
 	}
 }
 
@@ -112,7 +112,7 @@ func (w *writer) row(call string) (*row, error) {
 		return c, nil
 	}
 	c := &row{call: call}
-	err := w.statements[getCall].QueryRow(call).Scan(&c.started, &c.answered, &c.ended, &c.kind, &c.caller, &c.number, &c.emergency, &c.incident,
+	err := w.statements[getCall].QueryRowContext(context.Background(), call).Scan(&c.started, &c.answered, &c.ended, &c.kind, &c.caller, &c.number, &c.emergency, &c.incident,
 		&c.position, &c.agent, &c.takers, &c.by, &c.reason, &c.class, &c.verdicts, &c.rescues, &c.complete)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil //nolint:nilnil // there is no such call, which is no error
@@ -129,14 +129,14 @@ func (w *writer) flush() error {
 	if w.seen == w.written {
 		return nil
 	}
-	tx, err := w.x.db.Begin()
+	tx, err := w.x.db.BeginTx(context.Background(), nil)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = tx.Rollback() }()
 	do := func(text string, args ...any) {
 		if err == nil {
-			_, err = tx.Stmt(w.statements[text]).Exec(args...)
+			_, err = tx.StmtContext(context.Background(), w.statements[text]).ExecContext(context.Background(), args...) //nolint:sqlclosecheck // the transaction closes it
 		}
 	}
 	for call, c := range w.rows {

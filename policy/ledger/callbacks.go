@@ -149,8 +149,10 @@ func (l *Ledger) remember(b *Callback, now time.Time) (policy.Finding, bool) {
 	return policy.Finding{
 		ID: b.Alert, Cause: CauseCallback, Call: b.ID, Position: b.Position, Agent: b.Agent,
 		Why: fmt.Sprintf("a callback is owed for %s, and nobody has called: %s", now.Sub(b.Since).Round(time.Second), b.Why),
-		Data: callbackAlert{WaitingMS: now.Sub(b.Since).Milliseconds(), Number: b.Number, Location: b.Location,
-			From: b.From, EmergencyID: b.EmergencyID, IncidentID: b.IncidentID},
+		Data: callbackAlert{
+			WaitingMS: now.Sub(b.Since).Milliseconds(), Number: b.Number, Location: b.Location,
+			From: b.From, EmergencyID: b.EmergencyID, IncidentID: b.IncidentID,
+		},
 	}, true
 }
 

@@ -184,8 +184,10 @@ func (l *Ledger) Tick(now time.Time) []policy.Finding {
 
 // lapse makes c an item and gives its first alert.
 func (l *Ledger) lapse(c *call) policy.Finding {
-	u := &Unrelayed{Call: c.id, From: c.from, Number: c.number, EmergencyID: c.emergencyID, IncidentID: c.incidentID,
-		Position: c.position, Agent: c.agent, Since: later(c.completed, c.answered)}
+	u := &Unrelayed{
+		Call: c.id, From: c.from, Number: c.number, EmergencyID: c.emergencyID, IncidentID: c.incidentID,
+		Position: c.position, Agent: c.agent, Since: later(c.completed, c.answered),
+	}
 	l.late[c.id] = u
 	u.learn(c, l)
 	return l.remind(u)

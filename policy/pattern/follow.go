@@ -152,8 +152,8 @@ func (c *call) current() *stint {
 
 // stint finds one by its leg, or else the last one of an agent.
 func (c *call) stint(leg, agent string) *stint {
-	for i := len(c.stints) - 1; i >= 0; i-- {
-		if s := c.stints[i]; leg != "" && s.leg == leg || leg == "" && s.agent == agent {
+	for _, v := range slices.Backward(c.stints) {
+		if s := v; leg != "" && s.leg == leg || leg == "" && s.agent == agent {
 			return s
 		}
 	}

@@ -34,21 +34,33 @@ type about struct {
 // facts lists what is known of each signal. The shares add up to one.
 func facts() [signals]about {
 	return [signals]about{
-		Needed: {"needed", "were left by them although the caller needed help, as another call taker then found out",
-			"calls", 0.002, 0.8, 0.4, 0.40},
-		Redial: {"redial", "were released within seconds, and the caller dialled again within minutes",
-			"calls", 0.01, 0.8, 0.4, 0.12},
+		Needed: {
+			"needed", "were left by them although the caller needed help, as another call taker then found out",
+			"calls", 0.002, 0.8, 0.4, 0.40,
+		},
+		Redial: {
+			"redial", "were released within seconds, and the caller dialled again within minutes",
+			"calls", 0.01, 0.8, 0.4, 0.12,
+		},
 		Intercepted: {"intercepted", "were released before intake was complete", "calls", 0.02, 0.8, 0.4, 0.12},
-		GaveUp: {"gave-up", "ended with a caller who gave up before anything was asked, and dialled again within minutes",
-			"calls", 0.01, 0.8, 0.4, 0.04},
-		Unentered: {"unentered", "were talked through, and neither an incident nor a disposition came of them",
-			"calls", 0.02, 0.8, 0.3, 0.08},
+		GaveUp: {
+			"gave-up", "ended with a caller who gave up before anything was asked, and dialled again within minutes",
+			"calls", 0.01, 0.8, 0.4, 0.04,
+		},
+		Unentered: {
+			"unentered", "were talked through, and neither an incident nor a disposition came of them",
+			"calls", 0.02, 0.8, 0.3, 0.08,
+		},
 		DeadAir:  {"dead-air", "had the caller on the line and silence", "calls", 0.005, 0.8, 0.4, 0.08},
 		Declined: {"declined", "were declined or left to ring out", "offers", 0.03, 0.8, 0.4, 0.05},
-		Transfers: {"transfers", "were left on a transfer that nobody had taken", "transfers",
-			0.03, 0.8, 0.4, 0.05},
-		Dispositions: {"dispositions", "were closed with a word that asks for no help, like misdial or prank",
-			"calls", 0.3, 0.2, 0.1, 0.06},
+		Transfers: {
+			"transfers", "were left on a transfer that nobody had taken", "transfers",
+			0.03, 0.8, 0.4, 0.05,
+		},
+		Dispositions: {
+			"dispositions", "were closed with a word that asks for no help, like misdial or prank",
+			"calls", 0.3, 0.2, 0.1, 0.06,
+		},
 	}
 }
 

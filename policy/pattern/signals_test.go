@@ -121,46 +121,62 @@ func TestSignals(t *testing.T) {
 			40 intake.marked c1 {"field": "location", "by": "eve"}
 			60 call.ended c1 {"by": "caller"}
 			3000 node.started -`, with(map[string]string{"eve unentered": "1/1"})},
-		"left, and the caller needed help": {taken + kept + `
+		"left, and the caller needed help": {
+			taken + kept + `
 			50 intake.marked c1 {"field": "incident", "by": "cad"}`,
-			with(bob, map[string]string{"eve needed": "1/1", "eve intercepted": "1/1", "eve redial": "", "eve unentered": "", "eve dispositions": ""})},
-		"left, and there was nothing": {taken + kept + `
+			with(bob, map[string]string{"eve needed": "1/1", "eve intercepted": "1/1", "eve redial": "", "eve unentered": "", "eve dispositions": ""}),
+		},
+		"left, and there was nothing": {
+			taken + kept + `
 			50 intake.marked c1 {"field": "disposition", "by": "bob", "value": "pocket-dial"}
 			51 call.ended c1 {"by": "caller"}
 			3000 node.started -`,
 			with(map[string]string{
 				"eve intercepted": "1/1", "eve unentered": "", "eve dispositions": "", "bob needed": "0/1", "bob redial": "0/1", "bob intercepted": "0/1",
 				"bob gave-up": "0/1", "bob unentered": "0/1", "bob dead-air": "0/1", "bob declined": "0/1", "bob dispositions": "1/1",
-			})},
-		"left, and entered what was heard afterwards": {taken + kept + `
+			}),
+		},
+		"left, and entered what was heard afterwards": {
+			taken + kept + `
 			50 intake.marked c1 {"field": "incident", "by": "eve"}
 			3000 call.failed - {}
 			90000 node.started -`,
-			with(bob, map[string]string{"eve intercepted": "1/1", "eve unentered": "", "eve dispositions": ""})},
-		"called it a misdial, and the caller needed help": {taken + letGo + again + `
+			with(bob, map[string]string{"eve intercepted": "1/1", "eve unentered": "", "eve dispositions": ""}),
+		},
+		"called it a misdial, and the caller needed help": {
+			taken + letGo + again + `
 			160 intake.marked c2 {"field": "location", "by": "bob"}
 			161 intake.marked c2 {"field": "callback", "by": "bob"}
 			162 intake.marked c2 {"field": "nature", "by": "bob"}`,
-			with(bob, map[string]string{"eve needed": "1/1", "eve redial": "1/1", "eve dispositions": "1/1"})},
+			with(bob, map[string]string{"eve needed": "1/1", "eve redial": "1/1", "eve dispositions": "1/1"}),
+		},
 		"a misdial, and nothing more": {taken + letGo + "\n3000 node.started -", with(map[string]string{"eve dispositions": "1/1"})},
-		"another caller is no redial": {taken + letGo + strings.Replace(again, "0123", "9999", 1) + "\n3000 node.started -",
-			with(bob, map[string]string{"eve dispositions": "1/1"})},
+		"another caller is no redial": {
+			taken + letGo + strings.Replace(again, "0123", "9999", 1) + "\n3000 node.started -",
+			with(bob, map[string]string{"eve dispositions": "1/1"}),
+		},
 		"after ten minutes it is no redial": {taken + letGo + `
 			616 call.offered c2 {"leg": "a", "agent": "bob", "kind": "emergency", "from": "<sip:+15045550123@x>"}
 			3000 node.started -`, with(map[string]string{"eve dispositions": "1/1"})},
-		"the caller gave up and dialled again": {taken + "30 call.ended c1 {\"by\": \"caller\"}" + again,
-			with(bob, map[string]string{"eve gave-up": "1/1"})},
-		"talked, and nothing came of it": {taken + "90 call.ended c1 {\"by\": \"caller\"}\n3000 node.started -",
-			with(map[string]string{"eve unentered": "1/1"})},
+		"the caller gave up and dialled again": {
+			taken + "30 call.ended c1 {\"by\": \"caller\"}" + again,
+			with(bob, map[string]string{"eve gave-up": "1/1"}),
+		},
+		"talked, and nothing came of it": {
+			taken + "90 call.ended c1 {\"by\": \"caller\"}\n3000 node.started -",
+			with(map[string]string{"eve unentered": "1/1"}),
+		},
 		"talked, and it was entered late": {taken + "90 call.ended c1 {\"by\": \"caller\"}\n" + `
 			400 intake.marked c1 {"field": "incident", "by": "cad"}
 			3000 node.started -`, with()},
-		"declined": {`
+		"declined": {
+			`
 			0 call.offered c1 {"leg": "a", "agent": "eve", "kind": "emergency"}
 			2 call.failed c1 {"leg": "a", "agent": "eve", "code": 486, "class": "operator"}
 			2 call.offered c1 {"leg": "b", "agent": "bob"}
 			4 call.answered c1 {"leg": "b", "agent": "bob"}`,
-			map[string]string{"eve declined": "1/1", "bob declined": "0/1"}},
+			map[string]string{"eve declined": "1/1", "bob declined": "0/1"},
+		},
 		"rang out": {`
 			0 call.offered c1 {"leg": "a", "agent": "eve", "kind": "emergency"}
 			15 call.failed c1 {"leg": "a", "agent": "eve", "reason": "rang out"}`, map[string]string{"eve declined": "1/1"}},
@@ -185,23 +201,31 @@ func TestSignals(t *testing.T) {
 			90 release.intercepted c1 {"leg": "a", "agent": "eve", "decision": "intercept"}
 			99 intake.marked c1 {"field": "incident", "by": "eve"}
 			120 call.ended c1 {"by": "caller"}`, with()},
-		"transferred": {taken + `
+		"transferred": {
+			taken + `
 			30 call.answered c1 {"leg": "t"}
 			31 release.requested c1 {"leg": "a", "agent": "eve", "how": "bye", "facts": {"kind": "emergency", "transfer": "succeeded"}}
 			31 release.allowed c1 {"leg": "a", "agent": "eve", "decision": "allow"}`,
-			with(map[string]string{"eve transfers": "0/1", "eve unentered": "", "eve dispositions": ""})},
-		"REFER and BYE at once": {taken + `
+			with(map[string]string{"eve transfers": "0/1", "eve unentered": "", "eve dispositions": ""}),
+		},
+		"REFER and BYE at once": {
+			taken + `
 			31 release.requested c1 {"leg": "a", "agent": "eve", "how": "bye", "facts": {"kind": "emergency", "transfer": "pending"}}
 			31 release.intercepted c1 {"leg": "a", "agent": "eve", "decision": "intercept"}`,
-			map[string]string{"eve transfers": "1/1", "eve intercepted": "1/1", "eve redial": "0/1", "eve gave-up": "0/1", "eve dead-air": "0/1", "eve declined": "0/1"}},
-		"transfer in a circle": {taken + `31 alert.raised c1 {"cause": "transfer-circle", "agent": "eve", "class": "operator"}`,
-			map[string]string{"eve transfers": "1/1", "eve declined": "0/1"}},
-		"somebody else sat there when it was answered: neither is accused": {`
+			map[string]string{"eve transfers": "1/1", "eve intercepted": "1/1", "eve redial": "0/1", "eve gave-up": "0/1", "eve dead-air": "0/1", "eve declined": "0/1"},
+		},
+		"transfer in a circle": {
+			taken + `31 alert.raised c1 {"cause": "transfer-circle", "agent": "eve", "class": "operator"}`,
+			map[string]string{"eve transfers": "1/1", "eve declined": "0/1"},
+		},
+		"somebody else sat there when it was answered: neither is accused": {
+			`
 			0 call.offered c1 {"leg": "a", "agent": "eve", "position": "p1", "kind": "emergency"}
 			5 call.answered c1 {"leg": "a", "agent": "eve", "agentSeated": "mallory", "position": "p1"}
 			15 release.requested c1 {"leg": "a", "agent": "eve", "how": "bye"}
 			15 release.intercepted c1 {"leg": "a", "agent": "eve", "decision": "intercept"}`,
-			map[string]string{}},
+			map[string]string{},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := pattern.New(pattern.Options{})
@@ -269,15 +293,23 @@ func TestNotCounted(t *testing.T) {
 		"administrative call": {strings.Replace(bad, "emergency", "admin", 1), nobody},
 		"callback":            {strings.Replace(bad, "emergency", "callback", 1), nobody},
 		"surge mode":          {"-1 surge.started - {}\n" + bad, nobody},
-		"surge mode from the middle on": {strings.Replace(bad, "15 release.requested", "14 surge.started - {}\n15 release.requested", 1),
-			map[string]string{"eve declined": "0/1"}},
-		"surge mode as policy saw it": {strings.Replace(bad, `"facts": {`, `"facts": {"surge": true, `, 1),
-			map[string]string{"eve declined": "0/1"}},
+		"surge mode from the middle on": {
+			strings.Replace(bad, "15 release.requested", "14 surge.started - {}\n15 release.requested", 1),
+			map[string]string{"eve declined": "0/1"},
+		},
+		"surge mode as policy saw it": {
+			strings.Replace(bad, `"facts": {`, `"facts": {"surge": true, `, 1),
+			map[string]string{"eve declined": "0/1"},
+		},
 		"nobody knows who sat there": {strings.NewReplacer("eve", "", "bob", "").Replace(bad), nobody},
-		"a technical loss": {strings.Replace(bad, `"how": "bye", "class": "operator"`, `"how": "no answer to a request", "class": "technical"`, 1),
-			map[string]string{"eve declined": "0/1", "eve dead-air": "0/1"}},
-		"perhaps a technical loss": {strings.Replace(bad, `"class": "operator"`, `"class": "unknown"`, 1),
-			map[string]string{"eve declined": "0/1", "eve dead-air": "0/1"}},
+		"a technical loss": {
+			strings.Replace(bad, `"how": "bye", "class": "operator"`, `"how": "no answer to a request", "class": "technical"`, 1),
+			map[string]string{"eve declined": "0/1", "eve dead-air": "0/1"},
+		},
+		"perhaps a technical loss": {
+			strings.Replace(bad, `"class": "operator"`, `"class": "unknown"`, 1),
+			map[string]string{"eve declined": "0/1", "eve dead-air": "0/1"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := pattern.New(pattern.Options{})

@@ -1,6 +1,7 @@
 package simulate
 
 import (
+	"maps"
 	"strconv"
 	"time"
 
@@ -138,9 +139,7 @@ func (t *talk) release(how policy.Release, transfer string) bool {
 		return false
 	}
 	marks := make(policy.Intake, len(t.intake))
-	for f, m := range t.intake {
-		marks[f] = m
-	}
+	maps.Copy(marks, t.intake)
 	v := t.c.o.Policy.Judge(policy.Facts{
 		Kind: policy.Emergency, Service: "urn:service:sos", Release: how, Position: t.taker.name, Agent: t.taker.name,
 		Talk: t.at.Sub(t.since), Intake: marks, Transfer: transfer, At: t.at,

@@ -104,7 +104,7 @@ func recordsOf(e pattern.Event) []policy.Record {
 				more[k] = v
 			}
 		}
-		data, _ := json.Marshal(more) //nolint:errcheck // maps of words
+		data, _ := json.Marshal(more)
 		return policy.Record{Time: e.Time, Call: e.Call, Kind: kind, Data: data}
 	}
 	switch e.What {

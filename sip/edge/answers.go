@@ -125,7 +125,7 @@ func (a *answers) keep(k answerKey, is answer) {
 func (c *packetConn) repeated(k answerKey) bool {
 	is, ok := c.edge.answers.again(k)
 	if ok && is.raw != nil {
-		c.WriteTo(is.raw, net.UDPAddrFromAddrPort(is.to)) // what gets lost is asked for again
+		_, _ = c.WriteTo(is.raw, net.UDPAddrFromAddrPort(is.to)) // what gets lost is asked for again
 	}
 	return ok
 }
@@ -142,7 +142,7 @@ func (e *Edge) Final(tx *gosip.ServerTx, res *gosip.Response) error {
 	}
 	to, err := netip.ParseAddrPort(res.Destination())
 	if err != nil || a.key == (answerKey{}) {
-		return nil // the library looks after it
+		return nil //nolint:nilerr // the library looks after it
 	}
 	e.answers.keep(a.key, answer{raw: []byte(res.String()), to: to})
 	tx.Terminate()

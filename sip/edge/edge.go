@@ -7,6 +7,7 @@ package edge
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -133,7 +134,6 @@ var setLimits = sync.OnceFunc(func() {
 	gosip.UDPMTUSize = MaxMessage + 200
 	gosip.TransportBufferReadSize = MaxMessage
 	gosip.SetDefaultLogger(slog.New(slog.DiscardHandler))
-
 })
 
 // New returns an Edge without sockets.
@@ -178,6 +178,7 @@ func (d demote) Enabled(zapcore.Level) bool { return d.Core.Enabled(zapcore.Debu
 func (d demote) With(f []zapcore.Field) zapcore.Core {
 	return demote{d.Core.With(f)}
 }
+
 func (d demote) Check(e zapcore.Entry, c *zapcore.CheckedEntry) *zapcore.CheckedEntry {
 	e.Level = zapcore.DebugLevel
 	return d.Core.Check(e, c)
@@ -310,7 +311,7 @@ func (e *Edge) Listen(url string) (netip.AddrPort, error) {
 		}
 		return e.ServeUDP(pc), nil
 	}
-	l, err := net.Listen("tcp"+family, addr.String())
+	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp"+family, addr.String())
 	if err != nil {
 		return netip.AddrPort{}, fmt.Errorf("listening on %s: %w", url, err)
 	}
@@ -330,9 +331,7 @@ func cutScheme(url string) (network, host string, ok bool) {
 // end or panic while the socket is still ours: one bad message must not make
 // the node deaf.
 func (e *Edge) goServe(serve func() error) {
-	e.wg.Add(1)
-	go func() {
-		defer e.wg.Done()
+	e.wg.Go(func() {
 		for !e.isClosed() {
 			func() {
 				defer e.recovered("listener")
@@ -341,7 +340,7 @@ func (e *Edge) goServe(serve func() error) {
 				}
 			}()
 		}
-	}()
+	})
 }
 
 func (e *Edge) isClosed() bool { e.mu.Lock(); defer e.mu.Unlock(); return e.closed }
@@ -371,9 +370,9 @@ func (e *Edge) Close() error {
 		errs = append(errs, l.close())
 	}
 	for _, c := range conns {
-		c.Close() // whatever it answers, it is gone
+		_ = c.Close() // whatever it answers, it is gone
 	}
-	e.outbound.Close()
+	_ = e.outbound.Close()
 	e.wg.Wait() // the readers first: what they handed out still finds its socket
 	e.txl.Close()
 	errs = append(errs, e.tpl.Close())

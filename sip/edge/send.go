@@ -65,7 +65,7 @@ func sourceFor(dest netip.AddrPort) (netip.Addr, bool) {
 	if err != nil {
 		return netip.Addr{}, false
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	return addrPortOf(c.LocalAddr()).Addr(), true
 }
 
@@ -170,7 +170,7 @@ func (e *Edge) ready(req *gosip.Request) bool {
 	if err != nil {
 		return false
 	}
-	c.TryClose()
+	_, _ = c.TryClose()
 	return true
 }
 
@@ -282,6 +282,6 @@ func (e *Edge) Connected(network, addr string) bool {
 	if err != nil {
 		return false
 	}
-	c.TryClose()
+	_, _ = c.TryClose()
 	return true
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	gosip "github.com/emiago/sipgo/sip"
+	"go.uber.org/zap"
 )
 
 const (
@@ -39,20 +40,26 @@ type tcpListener struct {
 	edge *Edge
 }
 
+// acceptPause is how long a listener waits when a connection could not be taken:
+// while there are no files left it would be told so without end.
+const acceptPause = 50 * time.Millisecond
+
 // Accept returns the next trusted connection.
 func (l *tcpListener) Accept() (net.Conn, error) {
 	for {
 		c, err := l.Listener.Accept()
 		if err != nil {
-			if ne, ok := err.(net.Error); ok && ne.Timeout() {
-				continue
+			if errors.Is(err, net.ErrClosed) {
+				return nil, err
 			}
-			return nil, err
+			l.edge.log.Warn("connection not taken", zap.Error(err))
+			time.Sleep(acceptPause)
+			continue
 		}
 		if l.edge.opts.Trusted(addrPortOf(c.RemoteAddr()).Addr()) {
 			return l.edge.wrap(c), nil
 		}
-		c.Close()
+		_ = c.Close()
 	}
 }
 
@@ -109,8 +116,8 @@ func (c *tcpConn) Read(b []byte) (int, error) {
 			c.failure.CompareAndSwap(nil, &err)
 			if errors.Is(err, errTooLarge) {
 				// Past the queue: the connection ends with this answer.
-				c.Conn.SetWriteDeadline(time.Now().Add(writeTime))
-				c.Conn.Write(reject(raw, 513, "Message Too Large"))
+				_ = c.SetWriteDeadline(time.Now().Add(writeTime))
+				_, _ = c.Conn.Write(reject(raw, 513, "Message Too Large"))
 			}
 			return 0, err
 		}
@@ -160,7 +167,7 @@ func parses(raw []byte) (ok bool) {
 // next reads one message by its Content-Length (RFC 3261 section 18.3). A
 // double CRLF between messages is a ping and gets its pong (RFC 5626 section 4.4.1).
 func (c *tcpConn) next() ([]byte, error) {
-	c.Conn.SetReadDeadline(time.Time{})
+	_ = c.SetReadDeadline(time.Time{})
 	crlfs := 0
 	for {
 		b, err := c.r.ReadByte()
@@ -174,10 +181,10 @@ func (c *tcpConn) next() ([]byte, error) {
 			}
 			continue
 		}
-		c.r.UnreadByte() // cannot fail after ReadByte
+		_ = c.r.UnreadByte() // cannot fail after ReadByte
 		break
 	}
-	c.Conn.SetReadDeadline(time.Now().Add(messageTime))
+	_ = c.SetReadDeadline(time.Now().Add(messageTime))
 	var msg []byte
 	for {
 		line, err := c.r.ReadSlice('\n')
@@ -194,7 +201,7 @@ func (c *tcpConn) next() ([]byte, error) {
 	}
 	size, err := contentLength(msg)
 	if err != nil {
-		return msg, nil // does not parse either, and is answered for that
+		return msg, nil //nolint:nilerr // does not parse either, and is answered for that
 	}
 	if len(msg)+size > MaxMessage {
 		return msg, errTooLarge
@@ -231,25 +238,25 @@ func (c *tcpConn) Write(b []byte) (int, error) {
 		c.edge.opts.Seen(Passed{At: time.Now(), Network: "tcp", From: c.local, To: c.source, Raw: b})
 		return len(b), nil
 	default:
-		c.end()
+		_ = c.end()
 		return 0, fmt.Errorf("peer %s does not read: %w", c.source, net.ErrClosed)
 	}
 }
 
 func (c *tcpConn) enqueue(b []byte) {
 	if len(b) > 0 {
-		c.Write(b) // a peer that is gone needs no answer
+		_, _ = c.Write(b) // a peer that is gone needs no answer
 	}
 }
 
 func (c *tcpConn) write() {
-	defer c.end()
+	defer func() { _ = c.end() }()
 	for {
 		select {
 		case <-c.done:
 			return
 		case b := <-c.out:
-			c.Conn.SetWriteDeadline(time.Now().Add(writeTime))
+			_ = c.SetWriteDeadline(time.Now().Add(writeTime))
 			if _, err := c.Conn.Write(b); err != nil {
 				return
 			}
@@ -325,14 +332,14 @@ func (e *Edge) dial(ctx context.Context, dest string) error {
 	select {
 	case e.outbound.conns <- c:
 	case <-e.outbound.done:
-		c.Close()
+		_ = c.Close()
 		return net.ErrClosed
 	}
 	select {
 	case <-c.reading:
 		return nil
 	case <-ctx.Done():
-		c.Close()
+		_ = c.Close()
 		return ctx.Err()
 	}
 }

@@ -65,7 +65,7 @@ func (c *packetConn) ReadFrom(b []byte) (int, net.Addr, error) {
 		c.edge.opts.Seen(Passed{At: at, Network: "udp", From: source.String(), To: c.local, Raw: raw})
 		if ack, repeated := c.edge.acks.again(data); repeated {
 			if ack != nil {
-				c.WriteTo(ack, from)
+				_, _ = c.WriteTo(ack, from)
 			}
 			continue
 		}
@@ -98,7 +98,7 @@ func (c *packetConn) settle() {
 	if a := c.pending; a != nil {
 		c.pending = nil
 		to := c.from
-		c.edge.settle(a, func(answer []byte) { c.WriteTo(answer, to) })
+		c.edge.settle(a, func(answer []byte) { _, _ = c.WriteTo(answer, to) })
 	}
 }
 

@@ -60,7 +60,7 @@ func (e *element) ready() error {
 	if err != nil {
 		return err
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	buf := make([]byte, 4096)
 	for n := range 50 {
 		fmt.Fprintf(c, "OPTIONS sip:%s SIP/2.0\r\nVia: SIP/2.0/UDP %s;branch=z9hG4bK-%d;rport\r\nMax-Forwards: 5\r\nFrom: <sip:bench@127.0.0.1>;tag=b\r\n"+

@@ -100,9 +100,9 @@ func listen(port int) (*net.UDPConn, error) {
 
 func (l *load) close() {
 	close(l.quit)
-	l.caller.Close()
+	_ = l.caller.Close()
 	for _, c := range l.takers {
-		c.Close()
+		_ = c.Close()
 	}
 	l.running.Wait()
 	if l.hub != nil {

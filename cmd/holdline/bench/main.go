@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -98,7 +99,7 @@ func run(args []string) error {
 	}
 	wanted := map[string]bool{}
 	for _, a := range flags.Args() {
-		if !contains(names, a) {
+		if !slices.Contains(names, a) {
 			return fmt.Errorf("there is no part %q; there are: %s", a, strings.Join(names, ", "))
 		}
 		wanted[a] = true
@@ -108,7 +109,7 @@ func run(args []string) error {
 	if b.dir, fileCost, err = bestScratch(*scratch); err != nil {
 		return err
 	}
-	defer os.RemoveAll(b.dir)
+	defer func() { _ = os.RemoveAll(b.dir) }()
 	if b.profile != "" {
 		if b.profile, err = filepath.Abs(b.profile); err != nil {
 			return err
@@ -144,15 +145,6 @@ func (b *bench) setRates(list string) error {
 		b.rates = append(b.rates, rate)
 	}
 	return nil
-}
-
-func contains(list []string, s string) bool {
-	for _, x := range list {
-		if x == s {
-			return true
-		}
-	}
-	return false
 }
 
 // build makes the binary that is measured.

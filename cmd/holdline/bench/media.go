@@ -38,7 +38,7 @@ func (b *bench) throughRTPEngine(n int, h *hub, record bool) (*element, func(), 
 	if err == nil {
 		h.calls(n)
 		err = g.pairs(n, h, record)
-		g.Close()
+		_ = g.Close()
 	}
 	return e, func() {}, err
 }

@@ -36,7 +36,7 @@ func (b *bench) hold(e *element, n, room int, rate float64, media bool) (*held, 
 func (h *held) more(from, to int, rate float64) error {
 	pace(to-from, rate, func(i int) { h.start(from + i) })
 	if !wait(5*time.Second, func() bool { return int(h.answered.Load()) >= to }) {
-		return fmt.Errorf("only %d of %d calls came up, %d failed", h.answered.Load(), to, h.load.failed.Load())
+		return fmt.Errorf("only %d of %d calls came up, %d failed", h.answered.Load(), to, h.failed.Load())
 	}
 	return nil
 }

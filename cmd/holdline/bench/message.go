@@ -14,8 +14,8 @@ func header(msg []byte, name string) []byte {
 		return nil
 	}
 	rest := msg[i+len(name)+4:]
-	if end := bytes.Index(rest, []byte("\r\n")); end >= 0 {
-		return rest[:end]
+	if before, _, ok := bytes.Cut(rest, []byte("\r\n")); ok {
+		return before
 	}
 	return nil
 }
@@ -42,11 +42,11 @@ func headers(msg []byte, name string) []byte {
 // callIndex is the number of a call, which its Call-ID begins with.
 func callIndex(msg []byte) (int, bool) {
 	id := header(msg, "Call-ID")
-	dash := bytes.IndexByte(id, '-')
-	if dash < 0 {
+	before, _, ok := bytes.Cut(id, []byte{'-'})
+	if !ok {
 		return 0, false
 	}
-	n, err := strconv.Atoi(string(id[:dash]))
+	n, err := strconv.Atoi(string(before))
 	return n, err == nil
 }
 
@@ -62,12 +62,12 @@ func uriOf(contact []byte) []byte {
 
 // audioPort is the port of an SDP's first m-line, 0 if there is none.
 func audioPort(msg []byte) int {
-	i := bytes.Index(msg, []byte("\nm=audio "))
-	if i < 0 {
+	_, after, ok := bytes.Cut(msg, []byte("\nm=audio "))
+	if !ok {
 		return 0
 	}
 	n := 0
-	for _, c := range msg[i+9:] {
+	for _, c := range after {
 		if c < '0' || c > '9' {
 			break
 		}

@@ -41,7 +41,7 @@ func (b *bench) peak() error {
 	r := h.collect(0, concurrent+fresh)
 	fmt.Printf("%.0f s, %d calls at once with %.0f packets/s in all, %.0f new calls a second, every %dth released early.\n\n", length.Seconds(), concurrent, m.rate, rate, every)
 	fmt.Printf("- processors used by Holdline: %.2f; memory %d MB\n", used, e.memory()>>20)
-	fmt.Printf("- calls that failed: %d; messages sent twice: %d\n", h.load.failed.Load(), h.resent.Load())
+	fmt.Printf("- calls that failed: %d; messages sent twice: %d\n", h.failed.Load(), h.resent.Load())
 	fmt.Printf("- packets: %.4f %% lost; delay p50 / p99 / p99.9 %s / %s / %s ms; %.2f CPU s per million\n", 100*m.lost, ms(m.p50), ms(m.p99), ms(m.top), m.perMillion)
 	fmt.Printf("- releases: %d, callers kept %d, prompted %d, offered %d\n\n", len(r.answer), r.kept, r.prompted, r.offered)
 	fmt.Println("| | 200 to the position | rescue INVITE | first prompt packet | caller's longest gap |")

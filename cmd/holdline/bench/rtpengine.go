@@ -35,7 +35,7 @@ func (b *bench) startRTPEngine(record bool) (*element, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer ng.Close()
+	defer func() { _ = ng.Close() }()
 	for range 30 {
 		if _, err = ng.command("7:command4:ping"); err == nil {
 			return e, nil

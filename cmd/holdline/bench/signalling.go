@@ -93,12 +93,13 @@ func (b *bench) signalling() error {
 		if !strings.Contains(c.name, b.only) {
 			continue
 		}
-		row := "| " + c.name
+		var row strings.Builder
+		row.WriteString("| " + c.name)
 		var setup times
 		for _, rate := range b.rates {
 			e, err := c.start()
 			if errors.Is(err, errMissing) {
-				row += " | not installed"
+				row.WriteString(" | not installed")
 				continue
 			}
 			if err != nil {
@@ -109,12 +110,12 @@ func (b *bench) signalling() error {
 			if err != nil {
 				return err
 			}
-			row += " | " + r.String()
+			row.WriteString(" | " + r.String())
 			if rate == b.middle() {
 				setup = r.setup
 			}
 		}
-		fmt.Printf("%s | %s / %s |\n", row, ms(setup.quantile(0.5)), ms(setup.quantile(0.99)))
+		fmt.Printf("%s | %s / %s |\n", row.String(), ms(setup.quantile(0.5)), ms(setup.quantile(0.99)))
 	}
 	return nil
 }

@@ -47,8 +47,12 @@ func (k *checker) vigil() {
 		key string
 		Patience
 	}{
-		{"held", v.Held}, {"parked", v.Parked}, {"dead_air", v.DeadAir},
-		{"no_media", v.NoMedia}, {"vanished", v.Vanished}, {"foreign_media", v.ForeignMedia},
+		{"held", v.Held},
+		{"parked", v.Parked},
+		{"dead_air", v.DeadAir},
+		{"no_media", v.NoMedia},
+		{"vanished", v.Vanished},
+		{"foreign_media", v.ForeignMedia},
 	} {
 		path := "vigil." + p.key
 		for key, d := range map[string]Duration{"alert": p.Alert, "rescue": p.Rescue} {
