@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -77,6 +79,44 @@ func status(t *testing.T, r *bufio.Reader) string {
 		if line == "\r\n" {
 			return strings.TrimSpace(first)
 		}
+	}
+}
+
+// scarce is a listener of a process that has no files left for its first
+// connections.
+type scarce struct {
+	net.Listener
+	left atomic.Int32
+}
+
+func (l *scarce) Accept() (net.Conn, error) {
+	if l.left.Add(-1) >= 0 {
+		return nil, &net.OpError{Op: "accept", Net: "tcp", Err: syscall.EMFILE}
+	}
+	return l.Listener.Accept()
+}
+
+// TestTCPWithoutFiles: a listener that cannot take a connection goes on, and does
+// not turn without end meanwhile.
+func TestTCPWithoutFiles(t *testing.T) {
+	e, _, got := server(t, "udp://127.0.0.1:0")
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	few := &scarce{Listener: l}
+	few.left.Store(3)
+	began := time.Now()
+	c := dial(t, "tcp", e.serveTCP(few))
+	if _, err := c.Write([]byte(message("OPTIONS", "TCP", "one"))); err != nil {
+		t.Fatal(err)
+	}
+	if s := status(t, bufio.NewReader(c)); s != "SIP/2.0 200 OK" {
+		t.Errorf("answered %q", s)
+	}
+	<-got
+	if d := time.Since(began); d < 3*acceptPause {
+		t.Errorf("three failures took %v", d)
 	}
 }
 
