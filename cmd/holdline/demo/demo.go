@@ -30,6 +30,8 @@ type Options struct {
 	Data    string      // folder for journal and recordings; "": a new one in the system's folder for temporary files
 	Version string      // of the program
 	Log     *zap.Logger // nil: silent
+
+	pause time.Duration // between calls; 0: pauseBetween
 }
 
 // Run plays one rescue, or with Once unset one after the other until ctx ends.
@@ -40,6 +42,9 @@ type Options struct {
 func Run(ctx context.Context, o Options) error {
 	if o.Out == nil {
 		return errors.New("demo: Out must be set")
+	}
+	if o.pause <= 0 {
+		o.pause = pauseBetween
 	}
 	if o.Log == nil {
 		o.Log = zap.NewNop()
@@ -79,8 +84,8 @@ func run(ctx context.Context, o Options, t *timeline) (err error) {
 		if o.Once || err != nil {
 			break
 		}
-		t.say("\nThe next call comes in %.0f seconds; Ctrl-C ends the demo.\n\n", pauseBetween.Seconds())
-		if wait(ctx, pauseBetween) != nil {
+		t.say("\nThe next call comes in %.0f seconds; Ctrl-C ends the demo.\n\n", o.pause.Seconds())
+		if wait(ctx, o.pause) != nil {
 			break
 		}
 	}

@@ -52,6 +52,7 @@ func TestOneRescue(t *testing.T) {
 type stopper struct {
 	mu     sync.Mutex
 	word   string
+	times  int // how often it must have been written
 	seen   strings.Builder
 	cancel context.CancelFunc
 }
@@ -60,7 +61,7 @@ func (s *stopper) Write(b []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.seen.Write(b)
-	if strings.Contains(s.seen.String(), s.word) {
+	if strings.Count(s.seen.String(), s.word) >= s.times {
 		s.cancel()
 	}
 	return len(b), nil
@@ -69,11 +70,26 @@ func (s *stopper) Write(b []byte) (int, error) {
 func TestInterrupted(t *testing.T) {
 	for once, want := range map[bool]error{false: nil, true: context.Canceled} {
 		ctx, cancel := context.WithCancel(t.Context())
-		out := &stopper{word: "offers the call", cancel: cancel}
+		out := &stopper{word: "offers the call", times: 1, cancel: cancel}
 		err := Run(ctx, Options{Once: once, Out: out, Data: t.TempDir(), Log: zaptest.NewLogger(t)})
 		if !errors.Is(err, want) || ctx.Err() == nil {
 			t.Errorf("once=%v: %v, want %v; printed:\n%s", once, err, want, out.seen.String())
 		}
+	}
+}
+
+// TestTheNextCall: without Once the demo goes on, and the second caller is kept
+// like the first.
+func TestTheNextCall(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes twenty seconds of real time")
+	}
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	out := &stopper{word: "INTERCEPTED", times: 2, cancel: cancel}
+	err := Run(ctx, Options{Out: out, Data: t.TempDir(), pause: time.Millisecond})
+	if n := strings.Count(out.seen.String(), "INTERCEPTED"); err != nil || n != 2 {
+		t.Errorf("%d rescues, %v; printed:\n%s", n, err, out.seen.String())
 	}
 }
 

@@ -30,6 +30,7 @@ func settings(dir, position, fallback string) *config.Config {
 	c.Routes = []config.Route{{Match: "urn:service:sos*", To: []string{"pos-1"}, Ring: config.Duration(15 * time.Second), Kind: "emergency"}}
 	c.Fallback = []config.Tier{{To: []string{fallback}, Strategy: "ring-all", Ring: config.Duration(20 * time.Second)}}
 	c.Console.Listen = config.HostPort{AddrPort: loopback}
+	c.Redials.Within = 0 // every call is a first one: the position is offered a caller whom it dropped
 	return &c
 }
 
