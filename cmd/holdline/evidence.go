@@ -136,7 +136,7 @@ func (c evidenceVerifyCmd) Run(a app) error {
 			}
 			return fmt.Errorf("%s does not verify", filepath.Base(c.File))
 		}
-		return err
+		return fmt.Errorf("%s: %w", c.File, err)
 	}
 	fmt.Fprintf(a.out, "ok: call %s of node %s, made %s for %q\n%d files, %d records in the signed journal, %d recordings and %d messages that are those it names\nkey %s\n",
 		r.Manifest.Call, r.Manifest.Node, r.Manifest.Made.Format("2006-01-02T15:04:05Z"), r.Manifest.By,
