@@ -53,7 +53,7 @@ func (c signOutCmd) Run(a app) error {
 
 // sign sends a sign-in or sign-out and prints the position as it is then.
 func (f consoleFlag) sign(a app, path, by string, body map[string]string) error {
-	if by := user(by, os.Getenv("USER")); by != "" {
+	if by := user(by); by != "" {
 		body["by"] = by
 	}
 	var v console.AgentView
