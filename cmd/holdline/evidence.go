@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	osuser "os/user"
 	"path/filepath"
@@ -45,6 +46,9 @@ func (c evidenceMakeCmd) Run(a app) error {
 		return err
 	}
 	f, err := os.OpenFile(c.Out, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("%s is there already and is not replaced; name another file with --out", c.Out)
+	}
 	if err != nil {
 		return fmt.Errorf("writing the evidence: %w", err)
 	}
