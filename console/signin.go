@@ -17,7 +17,7 @@ import (
 // formView is what the forms of signing in and of users show.
 type formView struct {
 	Shell  Shell
-	Action string // what the form is for: signin, setup, users, said
+	Action string // what the form is for: signin, setup, users, said, lost, denied
 	Error  string
 	Said   string // what was done
 	Next   string // where to go after the sign-in
