@@ -116,7 +116,7 @@ func (c *Console) stillIn(r *http.Request) bool {
 // askWho answers somebody who has not signed in: a browser that wants a page is
 // led to the sign-in, a program is told.
 func (c *Console) askWho(w http.ResponseWriter, r *http.Request) {
-	if (r.Method == http.MethodGet || r.Method == http.MethodHead) && strings.Contains(r.Header.Get("Accept"), "text/html") {
+	if byBrowser(r) {
 		http.Redirect(w, r, "/signin?next="+url.QueryEscape(r.URL.RequestURI()), http.StatusSeeOther)
 		return
 	}
@@ -128,6 +128,10 @@ func (c *Console) askWho(w http.ResponseWriter, r *http.Request) {
 func (c *Console) deny(w http.ResponseWriter, r *http.Request, u access.User, need access.Permission) {
 	if c.o.Gate.Journal.Allow(u.Name, time.Now()) {
 		c.note(kindDenied, userData{User: u.Name, Role: u.Role, From: addressOf(r), Asked: r.Method + " " + shortened(r.URL.Path)})
+	}
+	if byBrowser(r) {
+		c.showForm(w, http.StatusForbidden, formView{Action: "denied", Said: u.Name + " is signed in as " + string(u.Role) + ", which does not allow this. Ask an admin for another role."})
+		return
 	}
 	hint := "ask an admin for another role"
 	if need != "" {

@@ -565,4 +565,8 @@ func TestPagesOfferWhatOneMayOpen(t *testing.T) {
 			t.Errorf("%s: %s", name, body)
 		}
 	}
+	w := g.do("GET", "/users", "", g.signIn("the-auditor"), "Accept: text/html")
+	if w.Code != http.StatusForbidden || !strings.Contains(w.Body.String(), "the-auditor is signed in as auditor, which does not allow this.") {
+		t.Errorf("a page that is not for auditors: %d %s", w.Code, w.Body)
+	}
 }

@@ -50,7 +50,7 @@ func (c *Console) shell(r *http.Request) Shell {
 		}
 	}
 	if u, ok := userOf(r); ok && u.Can(access.Users) {
-		s.Nav = append(s.Nav, navLink{Name: "Users", Path: "/users"})
+		s.Nav = append(s.Nav, navLink{Name: "Users", Path: "/users", Here: r.URL.Path == "/users"})
 	}
 	return s
 }

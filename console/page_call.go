@@ -3,6 +3,7 @@ package console
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -51,7 +52,11 @@ func (c *Console) getCallPage(w http.ResponseWriter, r *http.Request) {
 	id := r.PathValue("id")
 	last := c.o.Journal.Last()
 	call, live, err := c.callOf(r.Context(), id)
-	if err != nil {
+	switch {
+	case errors.Is(err, sip.ErrNoCall) && byBrowser(r):
+		c.lost(w, r, "There is no call "+id+". The address was mistyped, or the call is not kept any more.", "", "")
+		return
+	case err != nil:
 		c.callFailed(w, id, err)
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -206,4 +207,23 @@ func TestCallPageInABrowser(t *testing.T) {
 	see("a call in progress", `document.getElementById("call").dataset.live === "true" && document.getElementById("timeline").textContent.includes("pos-2 answered") && document.getElementById("more").hidden`)
 	b.journal.add("live@x", "rescue.prompted", `{"played":true}`)
 	see("that more has happened", `!document.getElementById("more").hidden`)
+}
+
+// TestLostPeopleSeeAPage: what is not there is said to people in words, and to
+// programs as JSON.
+func TestLostPeopleSeeAPage(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	for path, want := range map[string]string{"/calls/nope<x": "There is no call nope&lt;x.", "/nowhere": "There is no page at this address."} {
+		w := b.do("GET", path, "", "Accept: text/html,*/*")
+		if w.Code != http.StatusNotFound || !strings.Contains(w.Body.String(), want) || !strings.Contains(w.Body.String(), "Not found</h1>") {
+			t.Errorf("%s: %d %s", path, w.Code, w.Body)
+		}
+		if w := b.do("GET", path, ""); w.Code != http.StatusNotFound || !strings.Contains(w.Body.String(), `"error":`) {
+			t.Errorf("%s for a program: %d %s", path, w.Code, w.Body)
+		}
+	}
+	if w := b.do("GET", "/search", ""); w.Code != http.StatusOK || !strings.Contains(w.Body.String(), "No call is like this.") {
+		t.Errorf("an empty search: %s", w.Body)
+	}
 }

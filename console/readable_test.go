@@ -1,6 +1,7 @@
 package console
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -38,7 +39,7 @@ const unreadable = `(() => {
     if (e.tagName === "BUTTON" && e.getBoundingClientRect().height < 24) found.push("too small: " + e.textContent);
   }
   if (document.documentElement.scrollWidth > innerWidth) found.push("wider than the screen: " + document.documentElement.scrollWidth);
-  for (const mark of ["main", "header", "h1", "nav[aria-label]", "html[lang]"]) if (!document.querySelector(mark)) found.push("no " + mark);
+  for (const mark of ["main", "header", "h1", location.pathname === "/signin" ? "form" : "nav[aria-label]", "html[lang]"]) if (!document.querySelector(mark)) found.push("no " + mark);
   return found.join("\n");
 })()`
 
@@ -54,9 +55,26 @@ func TestPagesCanBeRead(t *testing.T) {
 	b.board.set(alone, bridged)
 	b.journal.add("alone@x", "alert.raised", `{"id":"a/7","cause":"intercept","why":"nothing is marked"}`)
 	ctx, _ := openTab(t)
+	canBeRead(ctx, t, b.base, "/", "/search", "/reports", "/agents", "/tv", "/calls/one@x")
+}
+
+// TestFormsCanBeRead: the sign-in, and the users behind it.
+func TestFormsCanBeRead(t *testing.T) {
+	g := newGatedBench(t)
+	ctx, _ := openTab(t)
+	canBeRead(ctx, t, g.base, "/signin")
+	if _, err := chromedp.RunResponse(ctx, chromedp.SendKeys("[name=name]", "the-admin"), chromedp.SendKeys("[name=password]", goodPassword+"\r")); err != nil {
+		t.Fatal(err)
+	}
+	canBeRead(ctx, t, g.base, "/users")
+}
+
+// canBeRead looks at pages on every size of screen.
+func canBeRead(ctx context.Context, t *testing.T, base string, pages ...string) {
+	t.Helper()
 	for _, size := range [][2]int64{{1400, 1000}, {820, 1180}, {400, 800}} {
-		for _, page := range []string{"/", "/search", "/reports", "/agents", "/tv", "/calls/one@x"} {
-			if err := chromedp.Do(ctx, chromedp.EmulateViewport(size[0], size[1]), chromedp.Navigate(b.base+page)); err != nil {
+		for _, page := range pages {
+			if err := chromedp.Do(ctx, chromedp.EmulateViewport(size[0], size[1]), chromedp.Navigate(base+page)); err != nil {
 				t.Fatal(err)
 			}
 			for _, theme := range []string{"light", "dark"} {

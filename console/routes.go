@@ -87,9 +87,24 @@ func (c *Console) Handler() http.Handler {
 		mux.Handle(r.pattern, c.admit(r, byMethod(r.methods)))
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		fail(w, http.StatusNotFound, "there is nothing at this path", "GET /openapi.yaml lists what there is")
+		c.lost(w, r, "There is no page at this address.", "there is nothing at this path", "GET /openapi.yaml lists what there is")
 	})
 	return c.protect(mux)
+}
+
+// byBrowser tells whether a person is to read the answer.
+func byBrowser(r *http.Request) bool {
+	return (r.Method == http.MethodGet || r.Method == http.MethodHead) && strings.Contains(r.Header.Get("Accept"), "text/html")
+}
+
+// lost says that there is nothing at a path: to people as a page, to programs as
+// any other failure.
+func (c *Console) lost(w http.ResponseWriter, r *http.Request, words, message, hint string) {
+	if byBrowser(r) {
+		c.showForm(w, http.StatusNotFound, formView{Action: "lost", Said: words})
+		return
+	}
+	fail(w, http.StatusNotFound, message, hint)
 }
 
 // byMethod chooses the handler, and answers 405 with Allow otherwise (RFC 9110

@@ -16,8 +16,8 @@ import (
 
 // formView is what the forms of signing in and of users show.
 type formView struct {
-	Node   string
-	Action string // what the form is for: signin, setup, users, said
+	Shell  Shell
+	Action string // what the form is for: signin, setup, users, said, lost, denied
 	Error  string
 	Said   string // what was done
 	Next   string // where to go after the sign-in
@@ -26,7 +26,6 @@ type formView struct {
 	Setup  string // the secret of the setup link
 	Token  string // a new one, shown once
 
-	Self   access.User
 	Users  []access.Account
 	Tokens []access.Token
 }
@@ -41,7 +40,7 @@ const maxForm = 16 << 10
 
 // showForm draws a form.
 func (c *Console) showForm(w http.ResponseWriter, status int, v formView) {
-	v.Node = c.o.Node
+	v.Shell.Node = c.o.Node // all that somebody who has not signed in is told
 	var b bytes.Buffer
 	if err := c.forms.ExecuteTemplate(&b, "access.html", v); err != nil {
 		c.log.Error("form cannot be drawn", zap.Error(err))

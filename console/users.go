@@ -19,7 +19,7 @@ func (c *Console) getUsers(w http.ResponseWriter, r *http.Request) {
 func (c *Console) showUsers(w http.ResponseWriter, r *http.Request, status int, v formView) {
 	var err error
 	v.Action = "users"
-	v.Self, _ = userOf(r)
+	v.Shell = c.shell(r)
 	if v.Users, v.Tokens, err = c.o.Gate.List(); err != nil {
 		v.Error = err.Error()
 	}

@@ -60,12 +60,20 @@ func (r *readers) close() {
 	}
 }
 
+// hasJournal says what to do where a directory has no journal.
+func hasJournal(dir string) error {
+	if _, err := os.Stat(filepath.Join(dir, databaseFile)); err != nil {
+		return fmt.Errorf("there is no journal in %s; name the data folder of the configuration: %w", dir, err)
+	}
+	return nil
+}
+
 // openReadOnly opens the database of a data directory, of a running node or of
 // a stopped one, without writing to it.
 func openReadOnly(dir string) (*sql.DB, error) {
 	path := filepath.Join(dir, databaseFile)
-	if _, err := os.Stat(path); err != nil {
-		return nil, fmt.Errorf("opening the journal in %s: %w", dir, err)
+	if err := hasJournal(dir); err != nil {
+		return nil, err
 	}
 	pragmas := []string{"busy_timeout(2000)", "query_only(1)"}
 	db, err := openPool(dsn(path, "ro", pragmas...))

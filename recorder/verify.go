@@ -86,8 +86,8 @@ type mark struct {
 // missing. Any other error means that it could not be read.
 func Verify(dir string) (Report, error) {
 	v := &verifier{dir: dir, report: Report{Dir: dir}, erased: map[uint64]bool{}}
-	if _, err := os.Stat(filepath.Join(dir, databaseFile)); err != nil {
-		return v.report, fmt.Errorf("opening the journal in %s: %w", dir, err)
+	if err := hasJournal(dir); err != nil {
+		return v.report, err
 	}
 	if err := v.loadKey(); err != nil {
 		return v.report, err

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"text/tabwriter"
 	"time"
 
@@ -32,7 +31,7 @@ type signInCmd struct {
 	consoleFlag
 	Position string `arg:"" help:"The position."`
 	Agent    string `arg:"" help:"Who sits there."`
-	By       string `placeholder:"NAME" help:"Who says so; left out, the user of this shell."`
+	By       string `placeholder:"NAME" help:"Who says so; left out, the user of this system."`
 }
 
 // Run implements the command.
@@ -43,7 +42,7 @@ func (c signInCmd) Run(a app) error {
 type signOutCmd struct {
 	consoleFlag
 	Position string `arg:"" help:"The position."`
-	By       string `placeholder:"NAME" help:"Who says so; left out, the user of this shell."`
+	By       string `placeholder:"NAME" help:"Who says so; left out, the user of this system."`
 }
 
 // Run implements the command.
@@ -53,9 +52,7 @@ func (c signOutCmd) Run(a app) error {
 
 // sign sends a sign-in or sign-out and prints the position as it is then.
 func (f consoleFlag) sign(a app, path, by string, body map[string]string) error {
-	if by := user(by, os.Getenv("USER")); by != "" {
-		body["by"] = by
-	}
+	body["by"] = user(by)
 	var v console.AgentView
 	if err := f.ask("POST", path, body, &v); err != nil {
 		return err

@@ -32,6 +32,7 @@ type alertTestCmd struct {
 	Channel string `arg:"" help:"Its name in alerts.channels."`
 	Config  string `placeholder:"FILE" help:"The configuration that has the channel; no node needs to run." xor:"way"`
 	Console string `placeholder:"ADDR" help:"The console of a running node, which sends the test and journals it." xor:"way"`
+	Token   string `env:"HOLDLINE_TOKEN" hidden:"" help:"A token, where the console needs a sign-in."`
 }
 
 // testWait is how long a test may take, a phone that rings included.
@@ -106,13 +107,16 @@ func (c alertTestCmd) throughNode(ctx context.Context) (t alerting.Tested, err e
 		return t, err
 	}
 	r.Header.Set("Content-Type", "application/json")
+	if c.Token != "" {
+		r.Header.Set("Authorization", "Bearer "+c.Token)
+	}
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, Proxy: http.ProxyFromEnvironment}}
 	res, err := client.Do(r)
 	if err != nil {
 		if ue, ok := errors.AsType[*url.Error](err); ok {
 			err = ue.Err
 		}
-		return t, fmt.Errorf("no console answers at %s: %w", c.Console, err)
+		return t, fmt.Errorf("no console answers at %s: %w; is holdline running there, and is this its console.listen?", c.Console, err)
 	}
 	defer res.Body.Close()
 	var body struct {

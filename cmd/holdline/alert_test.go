@@ -12,6 +12,19 @@ import (
 	"testing"
 )
 
+// TestAlertTestShowsItsToken: where the console needs a sign-in, the test brings
+// the token of the environment, as the other commands do.
+func TestAlertTestShowsItsToken(t *testing.T) {
+	console := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, `{"channel":"pager","ok":%t,"error":"no token"}`, r.Header.Get("Authorization") == "Bearer secret")
+	}))
+	defer console.Close()
+	t.Setenv("HOLDLINE_TOKEN", "secret")
+	if status, _, stderr := command("alert", "test", "pager", "--console", console.URL); status != exitOK {
+		t.Errorf("%d, %q", status, stderr)
+	}
+}
+
 // TestAlertTest: the test of a channel says what happened, with or without a
 // running node, and its status is that of the channel.
 func TestAlertTest(t *testing.T) {

@@ -94,11 +94,11 @@ func (f consoleFlag) read(res *http.Response, out any) error {
 	return nil
 }
 
-// user is who gives a command, for the journal: the name of the login, which
-// is a claim, or nothing, so that the console notes the address.
-func user(by, login string) string {
+// user is who gives a command, for the journal: whoever says so, which is a
+// claim, or the user of this system.
+func user(by string) string {
 	if by != "" {
 		return by
 	}
-	return login
+	return systemUser()
 }

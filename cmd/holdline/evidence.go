@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	osuser "os/user"
 	"path/filepath"
@@ -45,6 +46,9 @@ func (c evidenceMakeCmd) Run(a app) error {
 		return err
 	}
 	f, err := os.OpenFile(c.Out, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("%s is there already and is not replaced; name another file with --out", c.Out)
+	}
 	if err != nil {
 		return fmt.Errorf("writing the evidence: %w", err)
 	}
@@ -136,7 +140,7 @@ func (c evidenceVerifyCmd) Run(a app) error {
 			}
 			return fmt.Errorf("%s does not verify", filepath.Base(c.File))
 		}
-		return err
+		return fmt.Errorf("%s: %w", c.File, err)
 	}
 	fmt.Fprintf(a.out, "ok: call %s of node %s, made %s for %q\n%d files, %d records in the signed journal, %d recordings and %d messages that are those it names\nkey %s\n",
 		r.Manifest.Call, r.Manifest.Node, r.Manifest.Made.Format("2006-01-02T15:04:05Z"), r.Manifest.By,

@@ -4,6 +4,7 @@ import (
 	"os"
 	osuser "os/user"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -44,5 +45,8 @@ func TestIdentityForEvidence(t *testing.T) {
 	}
 	if _, err := os.Stat(out); err == nil {
 		t.Error("a file was left behind")
+	}
+	if err := (evidenceMakeCmd{Call: "c", Data: t.TempDir(), Out: file}).Run(app{}); err == nil || !strings.Contains(err.Error(), "is there already") {
+		t.Errorf("a file that is there: %v", err)
 	}
 }

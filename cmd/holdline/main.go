@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -82,12 +83,13 @@ func (a app) run(args []string) (status int) {
 		fmt.Fprintln(a.err, "holdline:", err)
 		return exitFailed
 	}
-	if len(args) == 0 {
-		args = []string{"--help"}
+	if len(args) == 0 { // a script that forgot the command should notice
+		parser.Stdout, args = a.err, []string{"--help"}
+		parser.Exit = func(int) { panic(exited(exitUsage)) }
 	}
 	ctx, err := parser.Parse(args)
 	if err != nil {
-		fmt.Fprintf(a.err, "holdline: %v\nTry 'holdline --help'.\n", err)
+		fmt.Fprintln(a.err, usageProblem(err))
 		return exitUsage
 	}
 	if err := ctx.Run(a); err != nil {
@@ -97,6 +99,19 @@ func (a app) run(args []string) (status int) {
 		return exitFailed
 	}
 	return exitOK
+}
+
+// usageProblem says what is wrong with a command line, and whose help to read.
+func usageProblem(err error) string {
+	text, command := err.Error(), "holdline"
+	if pe, ok := errors.AsType[*kong.ParseError](err); ok && pe.Context != nil {
+		if n := pe.Context.Selected(); n != nil {
+			command = n.FullPath()
+		} else {
+			text = strings.Replace(text, "unexpected argument", "unknown command", 1)
+		}
+	}
+	return fmt.Sprintf("holdline: %s\nTry '%s --help'.", text, command)
 }
 
 // versionCmd prints the version.

@@ -55,7 +55,7 @@ func TestUsage(t *testing.T) {
 		status int
 	}{
 		"help":                {[]string{"--help"}, exitOK},
-		"nothing":             {nil, exitOK},
+		"nothing":             {nil, exitUsage},
 		"help-serve":          {[]string{"serve", "--help"}, exitOK},
 		"help-journal-export": {[]string{"journal", "export", "--help"}, exitOK},
 		"unknown-command":     {[]string{"serv"}, exitUsage},
@@ -111,7 +111,7 @@ func TestJournalCommandsSayWhatIsMissing(t *testing.T) {
 		{"journal", "export", "--data", "testdata/none"},
 	} {
 		status, stdout, stderr := command(args...)
-		if status != exitFailed || stdout != "" || !strings.Contains(stderr, "testdata/none") {
+		if status != exitFailed || stdout != "" || !strings.Contains(stderr, "there is no journal in testdata/none") {
 			t.Errorf("%v: status %d, %q, %q", args, status, stdout, stderr)
 		}
 	}

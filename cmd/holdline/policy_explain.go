@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"math"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -160,7 +161,7 @@ func literal(v any) string {
 	case string:
 		return strconv.Quote(v)
 	case float64:
-		return strconv.FormatFloat(v, 'f', -1, 64)
+		return strconv.FormatFloat(math.Round(v*1000)/1000, 'f', -1, 64) // seconds, to the millisecond
 	default:
 		return fmt.Sprint(v)
 	}

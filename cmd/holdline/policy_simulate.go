@@ -108,7 +108,7 @@ func patternNames() string {
 // print writes the result for people.
 func (s *simulated) print(out io.Writer, policyName string) error {
 	o := s.Options
-	fmt.Fprintf(out, "A centre of %d takers, %d calls a shift, that bears %g false alarms a month; seed %d.\nPolicy %s, digest %.12s.\n",
+	fmt.Fprintf(out, "A centre of %d takers, %d calls a shift, that bears %g false alarm(s) a month; seed %d.\nPolicy %s, digest %.12s.\n",
 		o.Takers, o.Calls, o.FalseAlarms, o.Seed, policyName, s.Policy)
 	fmt.Fprintf(out, `
 Assumed, and not measured anywhere: %s of the calls are pocket dials, %s misdials and

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"net/url"
-	"os"
 	"time"
 
 	"holdline/console"
@@ -20,30 +19,22 @@ type surgeOnCmd struct {
 	consoleFlag
 	For    time.Duration `required:"" placeholder:"30m" help:"For how long, at most 24h."`
 	Reason string        `required:"" help:"Why; it is journaled."`
-	By     string        `placeholder:"NAME" help:"Who does this; left out, the user of this shell."`
+	By     string        `placeholder:"NAME" help:"Who does this; left out, the user of this system."`
 }
 
 // Run implements the command.
 func (c surgeOnCmd) Run(a app) error {
-	body := map[string]string{"for": c.For.String(), "reason": c.Reason}
-	if by := user(c.By, os.Getenv("USER")); by != "" {
-		body["by"] = by
-	}
-	return c.show(a, "POST", "/v1/surge", body)
+	return c.show(a, "POST", "/v1/surge", map[string]string{"for": c.For.String(), "reason": c.Reason, "by": user(c.By)})
 }
 
 type surgeOffCmd struct {
 	consoleFlag
-	By string `placeholder:"NAME" help:"Who does this; left out, the user of this shell."`
+	By string `placeholder:"NAME" help:"Who does this; left out, the user of this system."`
 }
 
 // Run implements the command.
 func (c surgeOffCmd) Run(a app) error {
-	path := "/v1/surge"
-	if by := user(c.By, os.Getenv("USER")); by != "" {
-		path += "?by=" + url.QueryEscape(by)
-	}
-	return c.show(a, "DELETE", path, nil)
+	return c.show(a, "DELETE", "/v1/surge?by="+url.QueryEscape(user(c.By)), nil)
 }
 
 type surgeStatusCmd struct{ consoleFlag }
@@ -59,7 +50,7 @@ func (f consoleFlag) show(a app, method, path string, body any) error {
 	}
 	text := "surge mode is off"
 	if v.On {
-		text = fmt.Sprintf("surge mode is on since %s until %s, by %s: %s", v.Since.Local().Format(time.TimeOnly),
+		text = fmt.Sprintf("surge mode is on since %s until %s, by %s: %s", v.Since.Local().Format(time.DateTime),
 			v.Until.Local().Format(time.DateTime), printable(v.By), printable(v.Reason))
 	}
 	_, err := fmt.Fprintln(a.out, text)

@@ -57,7 +57,7 @@ func (c userAddCmd) Run(a app) error {
 	if err != nil {
 		return err
 	}
-	if err := s.Add(context.Background(), c.Name, access.Role(c.Role), password, user("", os.Getenv("USER"))); err != nil {
+	if err := s.Add(context.Background(), c.Name, access.Role(c.Role), password, systemUser()); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(a.out, "%s can sign in as %s\n", c.Name, c.Role)
@@ -140,7 +140,7 @@ func (c userTokenCmd) Run(a app) error {
 	if err != nil {
 		return err
 	}
-	token, err := s.AddToken(c.Name, access.Role(c.Role), user("", os.Getenv("USER")))
+	token, err := s.AddToken(c.Name, access.Role(c.Role), systemUser())
 	if err != nil {
 		return err
 	}

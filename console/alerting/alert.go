@@ -212,6 +212,10 @@ func waits(cause string) bool {
 	return cause == causeIntercept || cause == causeEscalation || cause == causeUnanswered
 }
 
+// leaves tells whether a cause is that a taker left a caller, or is on the line
+// and not there.
+func leaves(cause string) bool { return waits(cause) || policy.Release(cause).Connected() }
+
 // outlives tells whether a cause is still there when its call is over: what
 // happened must be looked at all the same, or something is still owed.
 func outlives(cause string) bool {

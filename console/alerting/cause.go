@@ -15,6 +15,7 @@ import (
 // The records of other rooms that begin and end alerts.
 const (
 	kindRescued  = "rescue.answered"
+	kindBack     = "rescue.calledoff"
 	kindEnded    = "call.ended"
 	kindJoined   = "supervisor.joined"
 	kindMode     = "supervisor.mode"
@@ -34,16 +35,31 @@ func (d *Desk) resolve(e *entry, at time.Time, why, with string) {
 	d.record(KindResolved, e.Call, Resolution{Alert: e.ID, Why: why, With: with, At: at})
 }
 
-// rescued resolves the alerts of a caller who was alone: somebody answered.
+// rescued resolves the alerts of a caller who was alone, and about a taker who
+// was on the line and not there: somebody else answered.
 func (d *Desk) rescued(r recorder.Record) {
 	var a struct{ Position, URI, Agent string }
 	if json.Unmarshal(r.Data, &a) != nil {
 		return
 	}
 	for _, e := range d.x.calls[r.Call] {
-		if waits(e.Cause) && e.Seq < r.Seq {
+		if leaves(e.Cause) && e.Seq < r.Seq {
 			who := whom(a.Position, a.Agent)
 			d.resolve(e, r.Time, "the caller is with "+who, who)
+		}
+	}
+}
+
+// calledOff resolves the same alerts when the taker is back before anybody
+// answered, or need not be.
+func (d *Desk) calledOff(r recorder.Record) {
+	var a struct{ Position, Agent, Why string }
+	if json.Unmarshal(r.Data, &a) != nil {
+		return
+	}
+	for _, e := range d.x.calls[r.Call] {
+		if leaves(e.Cause) && e.Seq < r.Seq {
+			d.resolve(e, r.Time, a.Why, whom(a.Position, a.Agent))
 		}
 	}
 }

@@ -251,6 +251,8 @@ func (d *Desk) take(r recorder.Record) {
 		}
 	case kindRescued:
 		d.rescued(r)
+	case kindBack:
+		d.calledOff(r)
 	case kindEnded:
 		d.ended(r)
 	case kindJoined, kindMode:

@@ -150,6 +150,32 @@ func TestRescueResolves(t *testing.T) {
 	})
 }
 
+// TestTakerWhoWasNotThere: the alert about a caller on hold is over when somebody
+// else has the caller, and when the call taker is back.
+func TestTakerWhoWasNotThere(t *testing.T) {
+	for kind, x := range map[string]struct{ data, why string }{
+		"rescue.answered":  {`{"position":"pos-2","agent":"bob"}`, "the caller is with pos-2 (bob)"},
+		"rescue.calledoff": {`{"position":"pos-1","why":"the taker is back"}`, "the taker is back"},
+	} {
+		inWorld(t, func(w *world) {
+			w.start()
+			w.board.set(sip.CallView{ID: "one", State: "bridged", Taker: "pos-1"})
+			for _, cause := range []string{"held", "intercept", "unrelayed"} {
+				w.raise("one", cause, cause)
+			}
+			w.note("one", kind, x.data)
+			for _, id := range []string{"held", "intercept"} {
+				if a := w.alert(id); a.State != Resolved || a.Resolved.Why != x.why {
+					t.Errorf("%s: %s is %s, %+v", kind, id, a.State, a.Resolved)
+				}
+			}
+			if a := w.alert("unrelayed"); a.State != Open {
+				t.Errorf("%s: what is owed is %s", kind, a.State)
+			}
+		})
+	}
+}
+
 // TestCallerWhoHungUp: the alert says that nobody had answered, and that the
 // caller should be called back.
 func TestCallerWhoHungUp(t *testing.T) {

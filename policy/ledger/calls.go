@@ -27,6 +27,7 @@ type call struct {
 	release                 releaseData
 	ended                   time.Time
 	by                      string // who ended it
+	claimed                 bool   // and did so on nothing but their own word that intake was complete
 	outside                 bool   // another centre has it, or had it last
 	surge                   bool   // surge mode was on when it was offered
 }
@@ -252,6 +253,7 @@ func (l *Ledger) ended(r policy.Record, d endData) {
 	complete := l.o.Complete(c.intake)
 	if d.By == "position" && !complete && !c.outside {
 		l.dropped(c)
+		c.claimed = c.intake.Complete()
 	}
 	if why := c.owes(d, complete); why != "" {
 		l.owe(c, why, d)

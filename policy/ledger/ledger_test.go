@@ -509,6 +509,23 @@ func TestNoteOfAClaim(t *testing.T) {
 	}
 }
 
+// TestNoteAfterARescue: that another taker completed intake is nothing that the
+// one who left has said.
+func TestNoteAfterARescue(t *testing.T) {
+	b := newBook(t, usual())
+	b.taken("c", "5045550100", "pos-1", "ann")
+	b.left("c", "pos-1", "ann")
+	b.write("rescue.answered", "c", "position", "fallback")
+	b.asked("c")
+	b.write("release.requested", "c", "position", "fallback", "how", "bye")
+	b.write("release.allowed", "c", "position", "fallback")
+	b.ends("c", "position")
+	want := Earlier{1, []string{"target pos-1", "agent ann"}, "redial: call 2 of this caller; 0s ago pos-1 left before intake was complete"}
+	if d := cmp.Diff(want, b.l.Earlier("<tel:5045550100>", "", "", "", b.at)); d != "" {
+		t.Errorf("-want +got:\n%s", d)
+	}
+}
+
 // TestOrphans: calls that were up when the node died are known as such.
 func TestOrphans(t *testing.T) {
 	b := newBook(t, usual())

@@ -97,7 +97,7 @@ func (c *call) note(what string, at time.Time) string {
 	ago := max(at.Sub(when), 0).Round(time.Second)
 	n := len(c.dropped)
 	switch {
-	case n > 0 && c.by == "position" && c.intake.Complete():
+	case n > 0 && c.claimed:
 		return fmt.Sprintf("%s; %s ago %s left, and only said that intake was complete", what, ago, c.dropped[n-1].position)
 	case n > 0:
 		return fmt.Sprintf("%s; %s ago %s left before intake was complete", what, ago, c.dropped[n-1].position)

@@ -41,7 +41,7 @@ func inShort(call string, records []recorder.Record) (sentences []string) {
 		case "release.intercepted":
 			say("Holdline kept the caller on the line.")
 		case "release.allowed":
-			say("That was found legitimate.")
+			say("%s", allowed(e))
 		case "rescue.answered":
 			say("%s took the caller, who had been waiting for %s.", e.who(), seconds(time.Duration(e.WaitingMS)*time.Millisecond))
 		case "call.ended":
@@ -49,6 +49,19 @@ func inShort(call string, records []recorder.Record) (sentences []string) {
 		}
 	}
 	return sentences
+}
+
+// allowed says how a release was let pass: for a review it is not known yet
+// whether it was right.
+func allowed(e event) string {
+	what := "That was allowed"
+	if e.Decision == "review" {
+		what = "That was allowed, for a supervisor to look at"
+	}
+	if e.Why != "" {
+		what += ": " + e.Why
+	}
+	return what + "."
 }
 
 // who is the position of an event, with its agent.
@@ -63,7 +76,7 @@ func seconds(d time.Duration) string {
 	if d < time.Minute {
 		return fmt.Sprintf("%.1f seconds", d.Seconds())
 	}
-	return fmt.Sprintf("%d minutes %d seconds", int(d.Minutes()), int(d.Seconds())%60)
+	return fmt.Sprintf("%d min %d s", int(d.Minutes()), int(d.Seconds())%60)
 }
 
 // howLeft is how a call taker left, in words; what the words are of already is

@@ -24,12 +24,16 @@ func TestSummaryBeginsInShort(t *testing.T) {
 	add(7*time.Second, "c", "release.intercepted", `{}`)
 	add(9*time.Second, "c", "rescue.answered", `{"position":"pos-2","waitingMs":2000}`)
 	add(20*time.Second, "c", "release.requested", `{"position":"pos-2","how":"no-media","class":"unknown","talkMs":11000}`)
+	add(79*time.Second, "c", "release.requested", `{"position":"pos-3","how":"bye","talkMs":9000}`)
+	add(79*time.Second, "c", "release.allowed", `{"decision":"review","why":"a prank, said the call taker"}`)
 	add(80*time.Second, "c", "call.ended", `{"by":"caller","reason":"bye"}`)
 	want := "The call came in on 14 August 2026 at 18:03:00 UTC. pos-1 (ann) answered 4.0 seconds later. " +
 		"pos-1 (ann) hung up, 3.0 seconds after taking the call; by then this had been established: location. " +
 		"Holdline kept the caller on the line. pos-2 took the caller, who had been waiting for 2.0 seconds. " +
 		"pos-2 sent no sound (it is not known whose doing), 11.0 seconds after taking the call; by then this had been established: location. " +
-		"The call ended, by the caller, 1 minutes 20 seconds after it came in."
+		"pos-3 hung up, 9.0 seconds after taking the call; by then this had been established: location. " +
+		"That was allowed, for a supervisor to look at: a prank, said the call taker. " +
+		"The call ended, by the caller, 1 min 20 s after it came in."
 	if got := strings.Join(inShort("c", records), " "); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}

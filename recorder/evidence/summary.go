@@ -157,7 +157,10 @@ func Tell(r recorder.Record, start time.Time) Line {
 	case "release.intercepted":
 		l.What, l.Detail, l.Strong = "Holdline kept the caller", "rule "+e.Rule+": "+e.Why, true
 	case "release.allowed":
-		l.What, l.Detail = "The release was legitimate", "rule "+e.Rule+": "+e.Why
+		l.What, l.Detail = "The release was allowed", "rule "+e.Rule+": "+e.Why
+		if e.Decision == "review" {
+			l.What += ", for a supervisor to look at"
+		}
 	case "rescue.prompted":
 		l.What = "The caller heard that help is still coming"
 		if e.Played != nil && !*e.Played {

@@ -49,7 +49,7 @@ type verifier struct {
 func Verify(r io.ReaderAt, size int64, key string) (Report, error) {
 	z, err := zip.NewReader(r, size)
 	if err != nil {
-		return Report{}, fmt.Errorf("opening the evidence: %w", err)
+		return Report{}, fmt.Errorf("this is no bundle of evidence, which is a zip file: %w", err)
 	}
 	v := &verifier{files: map[string]*zip.File{}, data: map[string][]byte{}, hashes: map[string]string{}}
 	for _, f := range z.File {

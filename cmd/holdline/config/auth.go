@@ -92,7 +92,7 @@ func (k *checker) auth() {
 	const path = "console.auth"
 	a := k.c.Console.Auth
 	if known := []string{"auto", "always", "never"}; !slices.Contains(known, a.Required) {
-		k.at(path+".required", "unknown word %s%s; write auto, always or never", quote(a.Required), didYouMean(a.Required, known))
+		k.at(path+".required", "unknown word %s%s", quote(a.Required), didYouMean(a.Required, known))
 	}
 	k.within(path+".session.idle", a.Session.Idle, time.Minute, 7*day)
 	k.within(path+".session.max", a.Session.Max, time.Minute, 30*day)

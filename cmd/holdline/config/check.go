@@ -76,7 +76,7 @@ func (k *checker) sip() {
 		k.within("sip.watch.interval", k.c.SIP.Watch.Interval, time.Second, time.Hour)
 	}
 	if k.c.SIP.Watch.Failures < 1 || k.c.SIP.Watch.Failures > 100 {
-		k.at("sip.watch.failures", "failures is %d; it must be from 1 to 100", k.c.SIP.Watch.Failures)
+		k.at("sip.watch.failures", "sip.watch.failures is %d; it must be from 1 to 100", k.c.SIP.Watch.Failures)
 	}
 }
 
@@ -234,7 +234,8 @@ func (k *checker) routeTarget(path, to, match string) {
 
 func (k *checker) position(path, id string) {
 	if !slices.Contains(k.positions, id) {
-		k.at(path, "there is no position %s%s", quote(id), didYouMean(id, k.positions))
+		named := slices.DeleteFunc(slices.Clone(k.positions), func(id string) bool { return id == "" })
+		k.at(path, "there is no position %s%s", quote(id), didYouMean(id, named))
 	}
 }
 

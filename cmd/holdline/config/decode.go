@@ -131,7 +131,11 @@ func (d *decoder) syntax(err error) {
 		d.report(nil, "this is not YAML: %v", err)
 		return
 	}
-	d.report(ye.GetToken().Position, "this is not YAML: %s", ye.GetMessage())
+	text := ye.GetMessage()
+	if strings.Contains(text, "'\t'") {
+		text = "there is a tab; indent with spaces"
+	}
+	d.report(ye.GetToken().Position, "this is not YAML: %s", text)
 }
 
 // value decodes node into v, which stands at path. one allows a single value
