@@ -254,11 +254,7 @@ func (c *Call) bridge() {
 	if c.back != nil {
 		c.back.taken(c)
 	}
-	if l.held != nil { // it hung up before we saw its answer
-		h := l.held
-		l.held = nil
-		c.onBye(l, h.req, h.tx)
-	}
+	c.letBye(l) // if it hung up before we saw its answer
 }
 
 // settle fixes what the caller will be sent, by the answer it was given.
@@ -289,6 +285,10 @@ func (c *Call) callerSilent() {
 	if c.heard() {
 		c.caller.Acked = true
 		c.log.Warn("caller did not acknowledge, but is heard: kept")
+		if l := c.taker; l != nil && l.lateAck {
+			l.lateAck = false
+			c.letBye(l)
+		}
 		return
 	}
 	c.ended.By, c.ended.Reason = "error", "the caller never acknowledged the answer"
