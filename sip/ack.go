@@ -15,14 +15,15 @@ func (c *Call) onAck(l *leg, req *gosip.Request) {
 		return // repeated
 	}
 	l.acked()
-	if r := l.passing[n]; r != nil {
+	r := l.passing[n]
+	if r != nil {
 		delete(l.passing, n)
 		c.passAck(r, req)
 	}
 	if first && c.taker != nil && c.taker.lateAck {
 		c.lateAnswer(req)
 	}
-	if s := sdpOf(req); s != nil && l.passing == nil && !first {
+	if s := sdpOf(req); s != nil && r == nil && !first {
 		c.hear(l, s, nil)
 	}
 	if due := l.byeDue; due != nil {
@@ -46,6 +47,16 @@ func (c *Call) lateAnswer(ack *gosip.Request) {
 		c.Offer = c.caller.Remote
 	}
 	c.acknowledge(l, ack)
+	c.letBye(l)
+}
+
+// letBye takes the BYE of a taker who hung up before the caller's answer to its
+// offer was there. Until then nobody else could be offered what the caller has.
+func (c *Call) letBye(l *leg) {
+	if h := l.held; h != nil {
+		l.held = nil
+		c.onBye(l, h.req, h.tx)
+	}
 }
 
 // acknowledge sends the ACK of a target's 2xx, with the caller's answer if

@@ -25,6 +25,10 @@ func (c *Call) onBye(l *leg, req *gosip.Request, tx *gosip.ServerTx) {
 		if c.overtook(l, req, tx) {
 			return
 		}
+		if l.lateAck {
+			l.held = &held{req, tx}
+			return
+		}
 		c.headerMarks(l, req)
 		l.byeSeen = true
 		c.pending = &release{leg: l, bye: &held{req, tx}, how: "bye"}

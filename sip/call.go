@@ -93,6 +93,7 @@ type Call struct {
 	plan      []target        // of the present tier, still to be offered
 	answer200 *gosip.Response // the 2xx that is about to be bridged
 	ended     ending
+	owed      []*relayed          // what the caller asked the other side, not answered yet
 	reliables map[uint32]reliable // by the number the caller knows them by
 
 	transfer    *transfer // the one that is under way

@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	gosip "github.com/emiago/sipgo/sip"
 	"go.uber.org/zap"
 
 	"holdline/recorder"
@@ -67,6 +68,9 @@ func (c *Call) endCaller(by string) {
 	case c.back != nil:
 		c.back.end(c)
 	case by == "caller":
+		if !c.answered() && c.ended.Bye != nil && c.ended.Bye.Method == gosip.BYE { // RFC 3261 section 15.1.2
+			c.inviteTx.Respond(respond(c.invite, 487, reasons[487], c.caller.Dialog.LocalTag)) // they have left
+		}
 		c.caller.State = Over
 		c.caller.acked() // a 2xx that is still repeated has nobody to reach
 	case !c.answered():

@@ -415,3 +415,20 @@ func TestForgedAndMalformedRequests(t *testing.T) {
 		w.nothingLeft()
 	})
 }
+
+// TestAnswersThatRefuseAllMedia: a position that answers and refuses every
+// stream has not taken the caller, whose phone would hang up; the next one is called.
+func TestAnswersThatRefuseAllMedia(t *testing.T) {
+	inWorld(t, usualSettings(), []string{"caller", "pos-1", "pos-2"}, func(w *world) {
+		caller := w.calls("caller")
+		deaf := w.rings("pos-1")
+		body := strings.Replace(string(sdp("pos-1")), "m=audio 4000", "m=audio 0", 1)
+		w.must(deaf.Reply(phone.Reply{Code: 200, Body: []byte(body)}))
+		w.answers("pos-2")
+		w.ended(deaf, "pos-1", "BYE", true)
+		w.up(caller, "the caller")
+		w.hears(caller, "leg 2")
+		w.hangsUp(caller)
+		w.nothingLeft()
+	})
+}

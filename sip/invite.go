@@ -235,7 +235,7 @@ func (c *Call) inviteTo(l *leg) (*gosip.Request, error) {
 		l.explainHandover(req)
 	}
 	body := c.invite.Body()
-	if offer, err := parseSDP([]byte(c.Offer)); err == nil {
+	if offer, err := c.offering(); err == nil {
 		contentType := get(c.invite, "content-type")
 		sdp := c.tell(l, offer.prefer(c.InUse))
 		if _, _, has := sdpPart(contentType, body); has {

@@ -229,6 +229,7 @@ func (c *Call) drop(l *leg) {
 	c.dropMedia(l)
 	c.vacate(l)
 	c.parted(l)
+	c.answersFor(l)
 }
 
 // dropMedia gives l's ports back.

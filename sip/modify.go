@@ -3,6 +3,7 @@ package sip
 import (
 	"strconv"
 	"strings"
+	"time"
 
 	gosip "github.com/emiago/sipgo/sip"
 	"go.uber.org/zap"
@@ -22,6 +23,8 @@ type relayed struct {
 	offer    *session // in req
 	ack      *gosip.Request
 	late     bool // the answer comes in the ACK
+	done     bool // answered by us: what the other side says is late
+	wait     *time.Timer
 }
 
 // onOffer takes re-INVITE and UPDATE. They pass to the other side; while the
@@ -110,6 +113,7 @@ func (c *Call) forward(from, to *leg, req *gosip.Request, tx *gosip.ServerTx) {
 		c.g.oldAcks(c, req, tx)
 		tx.OnCancel(func(*gosip.Request) { c.post(func() { c.cancelRelayed(r) }) })
 	}
+	c.asks(r)
 	c.send(to, out, func(res edge.Response) { c.onRelayed(r, res) })
 }
 
@@ -131,13 +135,27 @@ func (c *Call) renumberRAck(out *gosip.Request, from, to *leg) {
 // onRelayed passes an answer back.
 func (c *Call) onRelayed(r *relayed, res edge.Response) {
 	if res.Err != nil {
-		c.relayFailed(r, 408)
-		c.gone(r.to, "no answer to "+string(r.req.Method))
+		if c.costsCaller(r, 408) && !r.done {
+			c.answerAlone(r)
+		} else if !r.done {
+			c.told(r)
+			c.relayFailed(r, 408)
+		}
+		if tellsGone(r.req.Method, 408) {
+			c.gone(r.to, "no answer to "+string(r.req.Method))
+		}
 		return
 	}
 	code := res.StatusCode
 	if code == 100 {
 		return
+	}
+	if r.done || c.costsCaller(r, code) {
+		c.late(r, code)
+		return
+	}
+	if code >= 200 {
+		c.told(r)
 	}
 	if code >= 200 && r.ack != nil {
 		c.g.edge.Write(r.ack) // the 2xx again
@@ -173,7 +191,28 @@ func (c *Call) onRelayed(r *relayed, res edge.Response) {
 	if code >= 200 && code < 300 && r.to == c.caller {
 		c.reachCaller()
 	}
-	if code == 481 || code == 408 {
+	c.answeredGone(r, code)
+}
+
+// late takes an answer that is not passed to the caller, who has one of ours
+// or gets it now.
+func (c *Call) late(r *relayed, code int) {
+	if r.ack != nil && code >= 200 {
+		c.g.edge.Write(r.ack) // the 2xx again
+		return
+	}
+	if !r.done {
+		c.answerAlone(r)
+	}
+	if r.req.Method == gosip.INVITE && code >= 200 && code < 300 {
+		c.ackRelayed(r, nil)
+	}
+	c.answeredGone(r, code)
+}
+
+// answeredGone takes an answer that may say that its sender is gone.
+func (c *Call) answeredGone(r *relayed, code int) {
+	if tellsGone(r.req.Method, code) {
 		c.gone(r.to, "answered "+strconv.Itoa(code)+" to "+string(r.req.Method))
 	}
 }

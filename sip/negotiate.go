@@ -84,14 +84,33 @@ func (s *session) active() *session {
 			out.lines[i] = "c=IN IP4 192.0.2.1" // rewrite puts ours in its place
 		}
 	}
-	if !voice(s) { // port 0: the stream is wanted again
-		for i := range out.media {
-			if m := &out.media[i]; m.kind == media.Audio {
+	if !slices.ContainsFunc(s.media, func(m mline) bool { return m.talk() && m.port != 0 }) {
+		for i := range out.media { // port 0: the stream is wanted again
+			if m := &out.media[i]; m.talk() {
 				m.port = 9
+				out.lines[m.from] = strings.Replace(out.lines[m.from], " 0 ", " 9 ", 1)
 			}
 		}
 	}
 	return out
+}
+
+// offering is what somebody who is to take the call is offered: the caller's
+// session, without what a taker who has them on hold made of it.
+func (c *Call) offering() (*session, error) {
+	offer, err := parseSDP([]byte(c.Offer))
+	if err == nil && c.Held {
+		offer = offer.active()
+	}
+	return offer, err
+}
+
+// endHold forgets that a taker has the caller on hold.
+func (c *Call) endHold() {
+	if offer, err := c.offering(); err == nil {
+		c.Offer = strings.Join(offer.lines, "\r\n") + "\r\n"
+	}
+	c.Held = false
 }
 
 // answer makes our own answer to an offer of the caller's while nobody else is

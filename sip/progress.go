@@ -111,7 +111,7 @@ func (c *Call) accepted(l *leg, res *gosip.Response) {
 	l.allows(res)
 	c.timed(l, res, true)
 	i := slices.Index(c.offers, l)
-	if i >= 0 && c.Offer != "" && l.Remote == "" && !namesMedia(res) {
+	if i >= 0 && c.Offer != "" && l.Remote == "" && !c.namesMedia(res) {
 		c.acknowledge(l, nil)
 		c.bye(l, nil)
 		c.failed(l, failure{Reason: "it answered the offer of media with nothing"})
@@ -158,8 +158,17 @@ func (c *Call) accepted(l *leg, res *gosip.Response) {
 // namesMedia tells whether a 2xx says of any media where it goes (RFC 3261 section
 // 13.3.1.4). One that does not would leave the caller with a line on which
 // nobody can hear anybody, and most phones hang up on it. What we cannot read
-// ourselves passes.
-func namesMedia(res *gosip.Response) bool { return bytes.Contains(res.Body(), []byte("m=")) }
+// ourselves passes. Nor has anybody taken a caller in need who refuses every
+// stream of theirs.
+func (c *Call) namesMedia(res *gosip.Response) bool {
+	s := sdpOf(res)
+	if s == nil || c.Kind != policy.Emergency {
+		return bytes.Contains(res.Body(), []byte("m="))
+	}
+	live := func(m mline) bool { return m.port != 0 }
+	offer, err := c.offering()
+	return slices.ContainsFunc(s.media, live) || err == nil && !slices.ContainsFunc(offer.media, live)
+}
 
 // take makes l, whose answer is res, the taker.
 func (c *Call) take(l *leg, res *gosip.Response) {
@@ -254,11 +263,7 @@ func (c *Call) bridge() {
 	if c.back != nil {
 		c.back.taken(c)
 	}
-	if l.held != nil { // it hung up before we saw its answer
-		h := l.held
-		l.held = nil
-		c.onBye(l, h.req, h.tx)
-	}
+	c.letBye(l) // if it hung up before we saw its answer
 }
 
 // settle fixes what the caller will be sent, by the answer it was given.
@@ -289,6 +294,10 @@ func (c *Call) callerSilent() {
 	if c.heard() {
 		c.caller.Acked = true
 		c.log.Warn("caller did not acknowledge, but is heard: kept")
+		if l := c.taker; l != nil && l.lateAck {
+			l.lateAck = false
+			c.letBye(l)
+		}
 		return
 	}
 	c.ended.By, c.ended.Reason = "error", "the caller never acknowledged the answer"

@@ -179,7 +179,7 @@ func (c *Call) resume(gone *leg) {
 	if !c.Held || c.caller.State != Confirmed {
 		return
 	}
-	c.Held = false
+	c.endHold()
 	if s, err := parseSDP([]byte(gone.Remote)); err == nil {
 		c.reinviteCaller(s.active())
 	}
@@ -187,7 +187,7 @@ func (c *Call) resume(gone *leg) {
 
 // unhold takes a caller off hold whose new taker was not the one who held them.
 func (c *Call) unhold(l *leg) {
-	c.Held = false
+	c.endHold()
 	if s, err := parseSDP([]byte(l.Remote)); err == nil && c.caller.State == Confirmed {
 		c.reinviteCaller(s.active())
 	}

@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 	"time"
@@ -432,7 +433,7 @@ func TestTakerThatForgotTheCallIsALostTaker(t *testing.T) {
 			}
 			return nil
 		})
-		if res, err := caller.Reinvite(w.ctx, sdp("caller")); err != nil || res.StatusCode != 481 {
+		if res, err := caller.Reinvite(w.ctx, sdp("caller")); err != nil || res.StatusCode != 200 { // 481 would end the call
 			t.Fatalf("re-INVITE: %v, %v", res, err)
 		}
 		w.answers("fallback")
@@ -575,4 +576,36 @@ func TestPanicLeavesTheCallBridged(t *testing.T) {
 		w.hangsUp(caller)
 		w.nothingLeft()
 	})
+}
+
+// TestNextTakerIsOfferedTheWholeSession: whatever a taker who holds the caller
+// made of the session, the next one is offered it as the caller wants it.
+func TestNextTakerIsOfferedTheWholeSession(t *testing.T) {
+	port0 := bytes.Replace(sdp("pos-1"), []byte("m=audio 4000"), []byte("m=audio 0"), 1)
+	for name, c := range map[string]struct{ offer, answer []byte }{
+		"sendonly": {sdpWith("pos-1", "0", "sendonly"), sdpWith("caller", "0", "recvonly")},
+		"inactive": {sdpWith("pos-1", "0", "inactive"), sdpWith("caller", "0", "inactive")},
+		"port 0":   {port0, bytes.Replace(sdp("caller"), []byte("m=audio 4000"), []byte("m=audio 0"), 1)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, usualSettings(), []string{"caller", "pos-1", "fallback"}, func(w *world) {
+				caller := w.calls("caller")
+				pos := w.answers("pos-1")
+				caller.OnRequest(func(r *gosipRequest) *phone.Reply {
+					if r.Method == "INVITE" {
+						return &phone.Reply{Code: 200, Body: c.answer}
+					}
+					return nil
+				})
+				_, err := pos.Reinvite(w.ctx, c.offer)
+				w.must(err)
+				caller.OnRequest(nil)
+				w.hangsUp(pos)
+				body := string(w.answers("fallback").Invite.Body())
+				if strings.Contains(body, "m=audio 0") || strings.Contains(body, "a=recvonly") || strings.Contains(body, "a=inactive") {
+					t.Errorf("the next taker is offered\n%s", body)
+				}
+			})
+		})
+	}
 }
