@@ -37,6 +37,9 @@ type front struct {
 	f      *os.File
 	node   string
 	at     int64     // where the next frame goes
+	end    digest    // of the last record of the frame before that
+	full   bool      // nothing more is written before it turns
+	failed bool      // it cannot be written: the database does without it from now on
 	high   int64     // behind it there are zeros
 	tidied time.Time // when it was last cleared of old frames
 	buf    []byte
@@ -62,25 +65,42 @@ func openFront(dir, node string) (*front, error) {
 	return &front{f: f, node: node, tidied: time.Now()}, nil
 }
 
-// write makes records durable. It reports false when there is no room for them.
+// write makes records durable. It reports false when there is no room for them,
+// or when records that went into the database directly lie between them and the
+// last frame: after such a gap nobody could tell a frame from an old one.
 func (l *front) write(items []item) (bool, error) {
+	l.full = l.full || l.at > 0 && items[0].prev != l.end || !l.fits(items)
+	if l.full {
+		return false, nil
+	}
 	b := appendFrame(l.buf[:0], l.node, items)
 	if l.buf = b; cap(b) > frontRoom/4 {
 		l.buf = nil
 	}
 	if l.at+int64(len(b)) > frontRoom {
+		l.full = true
 		return false, nil
 	}
 	if err := writeSync(l.f, b, l.at); err != nil {
 		return false, fmt.Errorf("writing the journal's front: %w", err)
 	}
 	l.at += int64(len(b))
-	l.high = max(l.high, l.at)
+	l.high, l.end = max(l.high, l.at), items[len(items)-1].hash
 	return true, nil
 }
 
+// fits tells whether there may be room for records. After a failure of the disk
+// they can be more than memory should hold twice.
+func (l *front) fits(items []item) bool {
+	left := frontRoom - l.at
+	for i := 0; i < len(items) && left > 0; i++ {
+		left -= int64(len(items[i].data))
+	}
+	return left > 0
+}
+
 // turn begins at the start again: SQLite holds everything durably.
-func (l *front) turn() { l.at = 0 }
+func (l *front) turn() { l.at, l.full = 0, false }
 
 // due tells whether the front must be tidied: records may have to be erased
 // some day, and nobody looks for them here.
@@ -96,7 +116,8 @@ func (l *front) tidy(now time.Time) error {
 		}
 		_ = writeSoon(l.f)
 	}
-	l.high, l.at = l.at, 0
+	l.high = l.at
+	l.turn()
 	return nil
 }
 

@@ -365,3 +365,97 @@ func FuzzFront(f *testing.F) {
 		_, _ = after(records, 1, digest{})
 	})
 }
+
+// TestFrontHasNoGap: records that went past the front into the database do not
+// make those that are written into it afterwards unreadable.
+func TestFrontHasNoGap(t *testing.T) {
+	dir := t.TempDir()
+	var f faults
+	j := openTest(t, dir, f.behindFront)
+	commitTest(t, j, entry("a", 0))
+	big := Entry{Call: "big", Kind: "test", Data: strings.Repeat("x", maxData-10)}
+	commitTest(t, j, big, big, big, big, big) // they find no room
+	if err := j.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	gate := make(chan struct{})
+	f.set(nil, gate)
+	commitTest(t, j, entry("a", 6))
+	dead := crashed(t, dir)
+	f.set(nil, nil)
+	close(gate)
+	if r := mustVerify(t, dead); r.Records != 7 || r.Unsigned != 1 {
+		t.Errorf("%+v", r)
+	}
+}
+
+// TestFrontThatCannotBeWritten: the database goes on alone, as durably, and
+// nobody is told of trouble.
+func TestFrontThatCannotBeWritten(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		var c changes
+		var l *front
+		j := openTest(t, dir, c.with, patience50, func(o *JournalOptions) {
+			o.open = opening(func(out *opened) { l = out.front })
+		})
+		commitTest(t, j, entry("a", 0))
+		synctest.Wait()
+		f, err := os.Open(l.f.Name()) // for reading alone
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.f, f = f, l.f
+		defer f.Close()
+		for n := range 9 {
+			commitTest(t, j, entry("a", n+1))
+		}
+		if err := j.Flush(t.Context()); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(time.Minute)
+		if h := j.Health(); h.Degraded || h.Pending != 0 || !c.is() {
+			t.Errorf("%+v %v", h, c.log)
+		}
+		if _, err := os.Stat(filepath.Join(dir, frontFile)); !os.IsNotExist(err) {
+			t.Errorf("the front that failed is still there: %v", err)
+		}
+		_ = j.Close()
+	})
+	if r := mustVerify(t, dir); r.Records != 10 {
+		t.Errorf("%+v", r)
+	}
+}
+
+// TestReadBesideTheWriter: what gets from memory into the database while
+// somebody reads is read all the same, once.
+func TestReadBesideTheWriter(t *testing.T) {
+	var f faults
+	j := openTest(t, t.TempDir(), f.behindFront)
+	commitTest(t, j, entry("a", 0))
+	if err := j.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var got []uint64
+	err := j.Read(t.Context(), Query{}, func(r Record) error {
+		got = append(got, r.Seq)
+		if r.Seq > 1 {
+			return nil
+		}
+		commitTest(t, j, entry("a", 1), entry("a", 2))
+		err := j.Flush(t.Context())
+		gate := make(chan struct{})
+		f.set(nil, gate)
+		t.Cleanup(func() { f.set(nil, nil); close(gate) })
+		commitTest(t, j, entry("a", 3)) // it stays in memory, and in the front
+		return err
+	})
+	for n := range got {
+		if got[n] != uint64(n+1) {
+			t.Fatalf("read %v: a gap", got)
+		}
+	}
+	if err != nil || len(got) == 0 {
+		t.Fatal(got, err)
+	}
+}

@@ -126,7 +126,7 @@ func (o *opener) openFront() error {
 	if err != nil {
 		return nil //nolint:nilerr // see above
 	}
-	if err := o.out.store.relax(); err != nil {
+	if err := o.out.store.relax(true); err != nil {
 		return errors.Join(err, f.close(), o.out.store.close(), o.out.side.close())
 	}
 	o.out.front = f
