@@ -2,6 +2,8 @@ package recorder
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"hash"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -127,7 +129,7 @@ func TestTornFront(t *testing.T) {
 	if len(first) != 2 {
 		t.Fatalf("the first frame has %d records", len(first))
 	}
-	end := len(appendFrame(nil, "psap-a", []item{first[0].item, first[1].item}))
+	end := len(appendFrame(nil, testSeal(), "psap-a", []item{first[0].item, first[1].item}))
 	for _, at := range []int{end, end + 5, end + 9, end + frameHead, end + 60} {
 		dead := crashed(t, dir)
 		torn := slices.Clone(whole)
@@ -149,26 +151,61 @@ func TestTornFront(t *testing.T) {
 	}
 }
 
-// TestChangedFront: a record in the front that does not belong to its hash is
-// not taken for one.
-func TestChangedFront(t *testing.T) {
+// testSeal is that of somebody who does not have the node's key.
+func testSeal() hash.Hash { return frontSeal("none") }
+
+// TestForgedFront: what somebody without the key has put into the front, however
+// well it is chained, is found by verify, and never signed: what is before it
+// goes on, and it is kept as evidence.
+func TestForgedFront(t *testing.T) {
 	live, dir, release := stuck(t)
 	defer release()
 	_ = live
-	dead := crashed(t, dir)
-	list, err := readFront(dead)
+	whole, err := os.ReadFile(filepath.Join(dir, frontFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := readFront(dir, nil)
 	if err != nil || len(list) != 3 {
 		t.Fatalf("%d records, %v", len(list), err)
 	}
-	forged := list[2].item
-	forged.data = []byte(`{"raw":"nothing happened"}`)
-	b := appendFrame(nil, "psap-a", []item{list[0].item, list[1].item})
-	b = append(b, appendFrame(nil, "psap-a", []item{forged})...)
-	if err := os.WriteFile(filepath.Join(dead, frontFile), b, 0o640); err != nil {
-		t.Fatal(err)
+	forge := func(like item, data string) item {
+		like.data = []byte(data)
+		like.hash = sha256.Sum256(appendCanonical(nil, "psap-a", &like))
+		return like
 	}
-	if r := mustVerify(t, dead); r.Records != 2 {
-		t.Errorf("%+v", r)
+	first := len(appendFrame(nil, testSeal(), "psap-a", []item{list[0].item, list[1].item}))
+	both := first + len(appendFrame(nil, testSeal(), "psap-a", []item{list[2].item}))
+	added := list[2].item
+	added.seq, added.prev = 4, list[2].hash
+	for name, c := range map[string]struct {
+		at    int
+		forge item
+		good  int
+	}{
+		"changed": {first, forge(list[2].item, `{"raw":"nothing happened"}`), 2},
+		"added":   {both, forge(added, `{"raw":"intake was complete"}`), 3},
+	} {
+		dead := crashed(t, dir)
+		b := append(slices.Clone(whole[:c.at]), appendFrame(nil, testSeal(), "psap-a", []item{c.forge})...)
+		if err := os.WriteFile(filepath.Join(dead, frontFile), b, 0o640); err != nil {
+			t.Fatal(err)
+		}
+		if r, err := Verify(dead); err == nil || !strings.Contains(err.Error(), "sealed") || r.Records != uint64(c.good) {
+			t.Errorf("%s: verify: %v %+v", name, err, r)
+		}
+		j := openTest(t, dead)
+		if err := j.Close(); err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		err := Export(dead, Query{}, &out)
+		if err != nil || strings.Count(out.String(), "\n") != c.good+1 || !strings.Contains(out.String(), frontForged) || strings.Contains(out.String(), string(c.forge.data)) {
+			t.Errorf("%s: export: %v\n%s", name, err, &out)
+		}
+		if kept, err := filepath.Glob(filepath.Join(dead, frontFile+".*")); err != nil || len(kept) != 1 {
+			t.Errorf("%s: kept %v, %v", name, kept, err)
+		}
 	}
 }
 
@@ -215,11 +252,15 @@ func TestDetachedFront(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	list, err := readFront(dead)
+	list, err := readFront(dead, nil)
 	if err != nil || len(list) != 3 {
 		t.Fatalf("%d records, %v", len(list), err)
 	}
-	if err := os.WriteFile(filepath.Join(dead, frontFile), appendFrame(nil, "psap-a", []item{list[2].item}), 0o640); err != nil {
+	k, _, err := loadKey(dead, "psap-a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dead, frontFile), appendFrame(nil, frontSeal(k.skey), "psap-a", []item{list[2].item}), 0o640); err != nil {
 		t.Fatal(err)
 	}
 	j := openTest(t, dead)
@@ -294,7 +335,7 @@ func TestFullFrontKeepsWhatTheDatabaseLacks(t *testing.T) {
 // front.
 func TestFrontForgets(t *testing.T) {
 	dir := t.TempDir()
-	l, err := openFront(dir, "psap-a")
+	l, err := openFront(dir, "psap-a", testSeal())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -355,8 +396,8 @@ func TestUnreadableFront(t *testing.T) {
 
 func FuzzFront(f *testing.F) {
 	it := item{seq: 1, time: 5, call: "call", kind: "kind", data: []byte(`{}`)}
-	f.Add(appendFrame(nil, "node", []item{it}))
-	f.Add(appendFrame(nil, "", nil))
+	f.Add(appendFrame(nil, testSeal(), "node", []item{it}))
+	f.Add(appendFrame(nil, testSeal(), "", nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		records, rest := cutFrame(b)
 		if len(rest) > len(b) {
