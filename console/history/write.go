@@ -24,7 +24,7 @@ const (
 	getCall = `SELECT started, answered, ended, kind, caller, number, emergency, incident,
 		position, agent, takers, by, reason, class, verdicts, rescues, complete FROM calls WHERE call = ?`
 	putRelease = "INSERT OR IGNORE INTO releases (seq, call, at, position, agent, how, class, talk, decision, rule) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-	putVerdict = "UPDATE releases SET decision = ?, rule = ? WHERE seq = (SELECT max(seq) FROM releases WHERE call = ? AND decision = '')"
+	putVerdict = "UPDATE releases SET decision = ?, rule = ? WHERE seq = (SELECT max(seq) FROM releases WHERE call = ? AND decision = '' AND seq < ?)"
 	putRescue  = "INSERT OR IGNORE INTO rescues VALUES (?, ?, ?, ?)"
 	putCursor  = "UPDATE cursor SET seq = ?"
 )
@@ -44,7 +44,8 @@ type writer struct {
 }
 
 func newWriter(x *Index, after uint64) (*writer, error) {
-	w := &writer{x: x, statements: map[string]*sql.Stmt{}, rows: map[string]*row{}, seen: after, written: after}
+	w := &writer{x: x, statements: map[string]*sql.Stmt{}}
+	w.begin(after)
 	for _, text := range []string{putCall, getCall, putRelease, putVerdict, putRescue, putCursor} {
 		s, err := x.db.Prepare(text)
 		if err != nil {
@@ -53,6 +54,12 @@ func newWriter(x *Index, after uint64) (*writer, error) {
 		w.statements[text] = s
 	}
 	return w, nil
+}
+
+// begin goes on after a record with nothing in memory.
+func (w *writer) begin(after uint64) {
+	w.rows, w.releases, w.verdicts, w.rescues = map[string]*row{}, nil, nil, nil
+	w.seen, w.written = after, after
 }
 
 func (w *writer) run(ctx context.Context, s Stream) {
@@ -153,7 +160,7 @@ func (w *writer) flush() error {
 		do(putRelease, r.seq, r.call, r.at, r.position, r.agent, r.how, r.class, r.talk, r.decision, r.rule)
 	}
 	for _, v := range w.verdicts {
-		do(putVerdict, v.decision, v.rule, v.call)
+		do(putVerdict, v.decision, v.rule, v.call, v.seq)
 	}
 	for _, r := range w.rescues {
 		do(putRescue, r.seq, r.call, r.at, r.waited)
