@@ -125,6 +125,19 @@ func (l *front) tidy(now time.Time) error {
 	return nil
 }
 
+// moved reports that the file is not in its place any more, or was cut: what is
+// written into it then would be found by nobody.
+func (l *front) moved() error {
+	now, err := os.Stat(l.f.Name())
+	if err != nil {
+		return fmt.Errorf("the journal's front is gone: %w", err)
+	}
+	if mine, err := l.f.Stat(); err != nil || !os.SameFile(now, mine) || now.Size() != frontRoom {
+		return errors.New("the journal's front was replaced or cut")
+	}
+	return nil
+}
+
 func (l *front) close() error { return l.f.Close() }
 
 // remove takes the file away when the journal ends: SQLite has everything.

@@ -500,3 +500,55 @@ func TestReadBesideTheWriter(t *testing.T) {
 		t.Fatal(got, err)
 	}
 }
+
+// TestVerifyFindsADetachedFront: records that only the front has, and that do not
+// follow those of the database, are a problem before the next start as well.
+func TestVerifyFindsADetachedFront(t *testing.T) {
+	live, dir, release := stuck(t)
+	defer release()
+	_ = live
+	dead := crashed(t, dir)
+	k, _, err := loadKey(dead, "psap-a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := readFront(dead, nil)
+	if err != nil || len(list) != 3 {
+		t.Fatalf("%d records, %v", len(list), err)
+	}
+	loose := list[2].item
+	loose.seq, loose.prev = 7, loose.hash
+	loose.hash = sha256.Sum256(appendCanonical(nil, "psap-a", &loose))
+	if err := os.WriteFile(filepath.Join(dead, frontFile), appendFrame(nil, frontSeal(k.skey), "psap-a", []item{loose}), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Verify(dead); err == nil || !strings.Contains(err.Error(), "from number 7 on") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestFrontTakenAway: a front that is not in its place any more, or was cut, is
+// made again within a second, and nothing is lost.
+func TestFrontTakenAway(t *testing.T) {
+	for name, take := range map[string]func(string) error{
+		"removed": os.Remove, "cut": func(path string) error { return os.Truncate(path, 100) },
+	} {
+		dir := t.TempDir()
+		synctest.Test(t, func(t *testing.T) {
+			j := openTest(t, dir)
+			commitTest(t, j, entry("a", 0))
+			if err := take(filepath.Join(dir, frontFile)); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(3 * time.Second)
+			commitTest(t, j, entry("a", 1))
+			if list, err := readFront(dir, nil); err != nil || len(list) != 1 || list[0].seq != 2 {
+				t.Errorf("%s: %d records, %v", name, len(list), err)
+			}
+			_ = j.Close()
+		})
+		if r := mustVerify(t, dir); r.Records != 2 {
+			t.Errorf("%s: %+v", name, r)
+		}
+	}
+}

@@ -48,7 +48,7 @@ func newest(ctx context.Context, db *sql.DB, dir string) ([]fronted, error) {
 // front goes on with the records that a crash has left in the front of the
 // journal alone. They are chained to those before; the next start signs them. Who
 // may read the key sees whether this node has written them.
-func (v *verifier) front() error {
+func (v *verifier) front(db *sql.DB) error {
 	var seal hash.Hash
 	if skey, err := os.ReadFile(filepath.Join(v.dir, keyFile)); err == nil {
 		seal = frontSeal(strings.TrimSpace(string(skey)))
@@ -59,11 +59,29 @@ func (v *verifier) front() error {
 	} else if err != nil {
 		return err
 	}
-	fresh, _ := after(list, v.report.Last, v.prev) // those of a running node may have moved on
+	fresh, ok := after(list, v.report.Last, v.prev)
+	if !ok {
+		return v.detached(db, &list[0])
+	}
 	for i := range fresh {
 		r := fresh[i].record(fresh[i].node)
 		v.record(&r)
 		v.report.Unsigned++
+	}
+	return nil
+}
+
+// detached reports records of the front that follow nothing. Those of a running
+// node have only moved on: the database has what they follow by now.
+func (v *verifier) detached(db *sql.DB, first *fronted) error {
+	var hash []byte
+	err := db.QueryRowContext(context.Background(), "SELECT hash FROM records WHERE seq < ? ORDER BY seq DESC LIMIT 1", int64(first.seq)).Scan(&hash)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return fmt.Errorf("reading the journal: %w", err)
+	}
+	var before digest
+	if copy(before[:], hash); before != first.prev {
+		v.problem(v.report.Last+1, fmt.Sprintf("the journal's front holds records from number %d on, which do not follow those of the database", first.seq))
 	}
 	return nil
 }

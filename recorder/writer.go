@@ -304,7 +304,7 @@ func (w *writer) release() error {
 	return o.close()
 }
 
-// housekeep looks, once a second, whether the file is still there, and keeps a
+// housekeep looks, once a second, whether the files are still there, and keeps a
 // checkpoint of what was written since the last one.
 func (w *writer) housekeep() {
 	if err := w.disk.store.tidy(); err != nil {
@@ -315,7 +315,11 @@ func (w *writer) housekeep() {
 		return
 	}
 	w.looked = now
-	if err := w.disk.store.moved(); err != nil {
+	err := w.disk.store.moved()
+	if err == nil && w.disk.front != nil {
+		err = w.disk.front.moved()
+	}
+	if err != nil {
 		w.fail(err)
 		return
 	}
