@@ -552,3 +552,38 @@ func TestFrontTakenAway(t *testing.T) {
 		}
 	}
 }
+
+// TestFrontAfterAPanic: records that are in the front, and of which the writer
+// does not know that they are, are not written there twice: nothing that comes
+// later is hidden behind a frame that does not go on.
+func TestFrontAfterAPanic(t *testing.T) {
+	dir := t.TempDir()
+	l, err := openFront(dir, "psap-a", testSeal())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.close()
+	s := stager{node: "psap-a"}
+	items := make([]item, 3)
+	for i := range items {
+		items[i].data = []byte(`{}`)
+		s.chain(&items[i])
+	}
+	if ok, err := l.write(items[:2]); !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	if ok, err := l.write(items); ok || err != nil {
+		t.Errorf("written twice: %v %v", ok, err)
+	}
+	if ok, err := l.write(items[2:]); ok || err != nil {
+		t.Errorf("written although the database has to take over first: %v %v", ok, err)
+	}
+	l.turn()
+	if ok, err := l.write(items[2:]); !ok || err != nil {
+		t.Error(ok, err)
+	}
+	list, err := readFront(dir, testSeal())
+	if err != nil || len(list) != 1 || list[0].seq != 3 {
+		t.Errorf("%d records, %v", len(list), err)
+	}
+}
