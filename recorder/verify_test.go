@@ -207,6 +207,9 @@ func TestCorruptDatabaseIsKeptAndReplaced(t *testing.T) {
 	}
 	j := openTest(t, dir)
 	commitTest(t, j, entry("after", 1))
+	if err := j.Flush(t.Context()); err != nil { // LastSeq is the database's
+		t.Fatal(err)
+	}
 	if h := j.Health(); h.Degraded || h.LastSeq < 7 {
 		t.Fatalf("health: %+v", h)
 	}
