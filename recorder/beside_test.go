@@ -13,16 +13,12 @@ func TestBesideARunningNode(t *testing.T) {
 	dir := t.TempDir()
 	j := openTest(t, dir)
 	commitTest(t, j, entry("a", 0))
-	stop := make(chan struct{})
+	written := make(chan struct{})
 	var all sync.WaitGroup
 	all.Go(func() {
-		text := strings.Repeat("x", 20_000)
-		for n := 0; ; n++ {
-			select {
-			case <-stop:
-				return
-			default:
-			}
+		defer close(written)
+		text := strings.Repeat("x", 40_000)
+		for n := range 500 { // three times around
 			e := entry("a", n)
 			if n%3 == 0 {
 				e.Data = text
@@ -31,8 +27,12 @@ func TestBesideARunningNode(t *testing.T) {
 		}
 	})
 	defer all.Wait()
-	defer close(stop)
-	for range 30 {
+	for over := false; !over; {
+		select {
+		case <-written:
+			over = true // and once more
+		default:
+		}
 		if r, err := Verify(dir); err != nil || r.Records != r.Last {
 			t.Fatalf("verify: %v %+v", err, r)
 		}
