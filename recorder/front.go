@@ -2,10 +2,12 @@ package recorder
 
 import (
 	"bytes"
+	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash"
 	"hash/crc32"
 	"io/fs"
 	"os"
@@ -27,6 +29,7 @@ const (
 	frontRoom  = 4 << 20 // bytes
 	frontMagic = "HLF1"
 	frameHead  = 12 // magic, length of the rest, CRC-32C of the rest
+	sealSize   = sha256.Size
 	tidyFront  = time.Minute
 )
 
@@ -36,7 +39,11 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli) //nolint:gochecknoglobals // 
 type front struct {
 	f      *os.File
 	node   string
+	seal   hash.Hash
 	at     int64     // where the next frame goes
+	end    digest    // of the last record of the frame before that
+	full   bool      // nothing more is written before it turns
+	failed bool      // it cannot be written: the database does without it from now on
 	high   int64     // behind it there are zeros
 	tidied time.Time // when it was last cleared of old frames
 	buf    []byte
@@ -45,7 +52,7 @@ type front struct {
 // openFront opens the front of a data directory for writing, from its start:
 // what it holds must be in SQLite. It is given its full length, in zeros, so
 // that a write never has to make it longer.
-func openFront(dir, node string) (*front, error) {
+func openFront(dir, node string, seal hash.Hash) (*front, error) {
 	f, err := os.OpenFile(filepath.Join(dir, frontFile), os.O_CREATE|os.O_RDWR, 0o640)
 	if err != nil {
 		return nil, fmt.Errorf("opening the journal's front: %w", err)
@@ -59,28 +66,45 @@ func openFront(dir, node string) (*front, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reserving room for the journal's front: %w", errors.Join(err, f.Close(), os.Remove(f.Name())))
 	}
-	return &front{f: f, node: node, tidied: time.Now()}, nil
+	return &front{f: f, node: node, seal: seal, tidied: time.Now()}, nil
 }
 
-// write makes records durable. It reports false when there is no room for them.
+// write makes records durable. It reports false when there is no room for them,
+// or when records that went into the database directly lie between them and the
+// last frame: after such a gap nobody could tell a frame from an old one.
 func (l *front) write(items []item) (bool, error) {
-	b := appendFrame(l.buf[:0], l.node, items)
+	l.full = l.full || l.at > 0 && items[0].prev != l.end || !l.fits(items)
+	if l.full {
+		return false, nil
+	}
+	b := appendFrame(l.buf[:0], l.seal, l.node, items)
 	if l.buf = b; cap(b) > frontRoom/4 {
 		l.buf = nil
 	}
 	if l.at+int64(len(b)) > frontRoom {
+		l.full = true
 		return false, nil
 	}
 	if err := writeSync(l.f, b, l.at); err != nil {
 		return false, fmt.Errorf("writing the journal's front: %w", err)
 	}
 	l.at += int64(len(b))
-	l.high = max(l.high, l.at)
+	l.high, l.end = max(l.high, l.at), items[len(items)-1].hash
 	return true, nil
 }
 
+// fits tells whether there may be room for records. After a failure of the disk
+// they can be more than memory should hold twice.
+func (l *front) fits(items []item) bool {
+	left := frontRoom - l.at
+	for i := 0; i < len(items) && left > 0; i++ {
+		left -= int64(len(items[i].data))
+	}
+	return left > 0
+}
+
 // turn begins at the start again: SQLite holds everything durably.
-func (l *front) turn() { l.at = 0 }
+func (l *front) turn() { l.at, l.full = 0, false }
 
 // due tells whether the front must be tidied: records may have to be erased
 // some day, and nobody looks for them here.
@@ -96,7 +120,21 @@ func (l *front) tidy(now time.Time) error {
 		}
 		_ = writeSoon(l.f)
 	}
-	l.high, l.at = l.at, 0
+	l.high = l.at
+	l.turn()
+	return nil
+}
+
+// moved reports that the file is not in its place any more, or was cut: what is
+// written into it then would be found by nobody.
+func (l *front) moved() error {
+	now, err := os.Stat(l.f.Name())
+	if err != nil {
+		return fmt.Errorf("the journal's front is gone: %w", err)
+	}
+	if mine, err := l.f.Stat(); err != nil || !os.SameFile(now, mine) || now.Size() != frontRoom {
+		return errors.New("the journal's front was replaced or cut")
+	}
 	return nil
 }
 
@@ -105,10 +143,20 @@ func (l *front) close() error { return l.f.Close() }
 // remove takes the file away when the journal ends: SQLite has everything.
 func (l *front) remove() error { return os.Remove(l.f.Name()) }
 
+// frontSeal is what the frames of a node are sealed with, by a key that follows
+// from its private one: the next start signs what it finds in the front, and
+// must not sign what somebody without the key has put there.
+func frontSeal(skey string) hash.Hash {
+	k := sha256.Sum256([]byte("holdline.front.1\n" + skey))
+	return hmac.New(sha256.New, k[:])
+}
+
+var errForged = errors.New("the journal's front holds records that this node's key has not sealed")
+
 // appendFrame appends records as one frame: a frame is there whole or not at all.
-func appendFrame(dst []byte, node string, items []item) []byte {
+func appendFrame(dst []byte, seal hash.Hash, node string, items []item) []byte {
 	dst = append(dst, frontMagic...)
-	dst = append(dst, make([]byte, frameHead-len(frontMagic))...)
+	dst = append(dst, make([]byte, frameHead+sealSize-len(frontMagic))...)
 	dst = appendText(dst, node)
 	dst = binary.AppendUvarint(dst, uint64(len(items)))
 	for i := range items {
@@ -122,6 +170,9 @@ func appendFrame(dst []byte, node string, items []item) []byte {
 		dst = append(dst, it.hash[:]...)
 	}
 	rest := dst[frameHead:]
+	seal.Reset()
+	seal.Write(rest[sealSize:])
+	seal.Sum(rest[:0])
 	binary.LittleEndian.PutUint32(dst[4:], uint32(len(rest)))
 	binary.LittleEndian.PutUint32(dst[8:], crc32.Checksum(rest, castagnoli))
 	return dst
@@ -138,8 +189,9 @@ type fronted struct {
 }
 
 // readFront returns the records of the front of a data directory, each chained
-// to the one before; none if there is no front.
-func readFront(dir string) ([]fronted, error) {
+// to the one before; none if there is no front. With a seal it stops with
+// errForged at a frame that does not have it.
+func readFront(dir string, seal hash.Hash) ([]fronted, error) {
 	raw, err := os.ReadFile(filepath.Join(dir, frontFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -151,8 +203,12 @@ func readFront(dir string) ([]fronted, error) {
 	var canon []byte
 	for {
 		var frame []fronted
+		begin := raw
 		if frame, raw = cutFrame(raw); frame == nil {
 			return out, nil
+		}
+		if seal != nil && !sealed(seal, begin[frameHead:len(begin)-len(raw)]) {
+			return out, errForged
 		}
 		for i := range frame {
 			r := &frame[i]
@@ -165,16 +221,22 @@ func readFront(dir string) ([]fronted, error) {
 	}
 }
 
+func sealed(seal hash.Hash, rest []byte) bool {
+	seal.Reset()
+	seal.Write(rest[sealSize:])
+	return hmac.Equal(seal.Sum(nil), rest[:sealSize])
+}
+
 // cutFrame reads the frame that b begins with; nil if there is none.
 func cutFrame(b []byte) (records []fronted, rest []byte) {
 	if len(b) < frameHead || !bytes.HasPrefix(b, []byte(frontMagic)) {
 		return nil, nil
 	}
 	size, sum := int64(binary.LittleEndian.Uint32(b[4:])), binary.LittleEndian.Uint32(b[8:])
-	if b = b[frameHead:]; size > int64(len(b)) || crc32.Checksum(b[:size], castagnoli) != sum {
+	if b = b[frameHead:]; size < sealSize || size > int64(len(b)) || crc32.Checksum(b[:size], castagnoli) != sum {
 		return nil, nil
 	}
-	c := cutter{b: b[:size]}
+	c := cutter{b: b[sealSize:size]}
 	node := string(c.text())
 	n := c.number()
 	for range n {

@@ -2,6 +2,8 @@ package recorder
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"hash"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -127,7 +129,7 @@ func TestTornFront(t *testing.T) {
 	if len(first) != 2 {
 		t.Fatalf("the first frame has %d records", len(first))
 	}
-	end := len(appendFrame(nil, "psap-a", []item{first[0].item, first[1].item}))
+	end := len(appendFrame(nil, testSeal(), "psap-a", []item{first[0].item, first[1].item}))
 	for _, at := range []int{end, end + 5, end + 9, end + frameHead, end + 60} {
 		dead := crashed(t, dir)
 		torn := slices.Clone(whole)
@@ -149,26 +151,61 @@ func TestTornFront(t *testing.T) {
 	}
 }
 
-// TestChangedFront: a record in the front that does not belong to its hash is
-// not taken for one.
-func TestChangedFront(t *testing.T) {
+// testSeal is that of somebody who does not have the node's key.
+func testSeal() hash.Hash { return frontSeal("none") }
+
+// TestForgedFront: what somebody without the key has put into the front, however
+// well it is chained, is found by verify, and never signed: what is before it
+// goes on, and it is kept as evidence.
+func TestForgedFront(t *testing.T) {
 	live, dir, release := stuck(t)
 	defer release()
 	_ = live
-	dead := crashed(t, dir)
-	list, err := readFront(dead)
+	whole, err := os.ReadFile(filepath.Join(dir, frontFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := readFront(dir, nil)
 	if err != nil || len(list) != 3 {
 		t.Fatalf("%d records, %v", len(list), err)
 	}
-	forged := list[2].item
-	forged.data = []byte(`{"raw":"nothing happened"}`)
-	b := appendFrame(nil, "psap-a", []item{list[0].item, list[1].item})
-	b = append(b, appendFrame(nil, "psap-a", []item{forged})...)
-	if err := os.WriteFile(filepath.Join(dead, frontFile), b, 0o640); err != nil {
-		t.Fatal(err)
+	forge := func(like item, data string) item {
+		like.data = []byte(data)
+		like.hash = sha256.Sum256(appendCanonical(nil, "psap-a", &like))
+		return like
 	}
-	if r := mustVerify(t, dead); r.Records != 2 {
-		t.Errorf("%+v", r)
+	first := len(appendFrame(nil, testSeal(), "psap-a", []item{list[0].item, list[1].item}))
+	both := first + len(appendFrame(nil, testSeal(), "psap-a", []item{list[2].item}))
+	added := list[2].item
+	added.seq, added.prev = 4, list[2].hash
+	for name, c := range map[string]struct {
+		at    int
+		forge item
+		good  int
+	}{
+		"changed": {first, forge(list[2].item, `{"raw":"nothing happened"}`), 2},
+		"added":   {both, forge(added, `{"raw":"intake was complete"}`), 3},
+	} {
+		dead := crashed(t, dir)
+		b := append(slices.Clone(whole[:c.at]), appendFrame(nil, testSeal(), "psap-a", []item{c.forge})...)
+		if err := os.WriteFile(filepath.Join(dead, frontFile), b, 0o640); err != nil {
+			t.Fatal(err)
+		}
+		if r, err := Verify(dead); err == nil || !strings.Contains(err.Error(), "sealed") || r.Records != uint64(c.good) {
+			t.Errorf("%s: verify: %v %+v", name, err, r)
+		}
+		j := openTest(t, dead)
+		if err := j.Close(); err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		err := Export(dead, Query{}, &out)
+		if err != nil || strings.Count(out.String(), "\n") != c.good+1 || !strings.Contains(out.String(), frontForged) || strings.Contains(out.String(), string(c.forge.data)) {
+			t.Errorf("%s: export: %v\n%s", name, err, &out)
+		}
+		if kept, err := filepath.Glob(filepath.Join(dead, frontFile+".*")); err != nil || len(kept) != 1 {
+			t.Errorf("%s: kept %v, %v", name, kept, err)
+		}
 	}
 }
 
@@ -215,11 +252,15 @@ func TestDetachedFront(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	list, err := readFront(dead)
+	list, err := readFront(dead, nil)
 	if err != nil || len(list) != 3 {
 		t.Fatalf("%d records, %v", len(list), err)
 	}
-	if err := os.WriteFile(filepath.Join(dead, frontFile), appendFrame(nil, "psap-a", []item{list[2].item}), 0o640); err != nil {
+	k, _, err := loadKey(dead, "psap-a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dead, frontFile), appendFrame(nil, frontSeal(k.skey), "psap-a", []item{list[2].item}), 0o640); err != nil {
 		t.Fatal(err)
 	}
 	j := openTest(t, dead)
@@ -294,7 +335,7 @@ func TestFullFrontKeepsWhatTheDatabaseLacks(t *testing.T) {
 // front.
 func TestFrontForgets(t *testing.T) {
 	dir := t.TempDir()
-	l, err := openFront(dir, "psap-a")
+	l, err := openFront(dir, "psap-a", testSeal())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -355,8 +396,8 @@ func TestUnreadableFront(t *testing.T) {
 
 func FuzzFront(f *testing.F) {
 	it := item{seq: 1, time: 5, call: "call", kind: "kind", data: []byte(`{}`)}
-	f.Add(appendFrame(nil, "node", []item{it}))
-	f.Add(appendFrame(nil, "", nil))
+	f.Add(appendFrame(nil, testSeal(), "node", []item{it}))
+	f.Add(appendFrame(nil, testSeal(), "", nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		records, rest := cutFrame(b)
 		if len(rest) > len(b) {
@@ -364,4 +405,185 @@ func FuzzFront(f *testing.F) {
 		}
 		_, _ = after(records, 1, digest{})
 	})
+}
+
+// TestFrontHasNoGap: records that went past the front into the database do not
+// make those that are written into it afterwards unreadable.
+func TestFrontHasNoGap(t *testing.T) {
+	dir := t.TempDir()
+	var f faults
+	j := openTest(t, dir, f.behindFront)
+	commitTest(t, j, entry("a", 0))
+	big := Entry{Call: "big", Kind: "test", Data: strings.Repeat("x", maxData-10)}
+	commitTest(t, j, big, big, big, big, big) // they find no room
+	if err := j.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	gate := make(chan struct{})
+	f.set(nil, gate)
+	commitTest(t, j, entry("a", 6))
+	dead := crashed(t, dir)
+	f.set(nil, nil)
+	close(gate)
+	if r := mustVerify(t, dead); r.Records != 7 || r.Unsigned != 1 {
+		t.Errorf("%+v", r)
+	}
+}
+
+// TestFrontThatCannotBeWritten: the database goes on alone, as durably, and
+// nobody is told of trouble.
+func TestFrontThatCannotBeWritten(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		var c changes
+		var l *front
+		j := openTest(t, dir, c.with, patience50, func(o *JournalOptions) {
+			o.open = opening(func(out *opened) { l = out.front })
+		})
+		commitTest(t, j, entry("a", 0))
+		synctest.Wait()
+		f, err := os.Open(l.f.Name()) // for reading alone
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.f, f = f, l.f
+		defer f.Close()
+		for n := range 9 {
+			commitTest(t, j, entry("a", n+1))
+		}
+		if err := j.Flush(t.Context()); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(time.Minute)
+		if h := j.Health(); h.Degraded || h.Pending != 0 || !c.is() {
+			t.Errorf("%+v %v", h, c.log)
+		}
+		if _, err := os.Stat(filepath.Join(dir, frontFile)); !os.IsNotExist(err) {
+			t.Errorf("the front that failed is still there: %v", err)
+		}
+		_ = j.Close()
+	})
+	if r := mustVerify(t, dir); r.Records != 10 {
+		t.Errorf("%+v", r)
+	}
+}
+
+// TestReadBesideTheWriter: what gets from memory into the database while
+// somebody reads is read all the same, once.
+func TestReadBesideTheWriter(t *testing.T) {
+	var f faults
+	j := openTest(t, t.TempDir(), f.behindFront)
+	commitTest(t, j, entry("a", 0))
+	if err := j.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var got []uint64
+	err := j.Read(t.Context(), Query{}, func(r Record) error {
+		got = append(got, r.Seq)
+		if r.Seq > 1 {
+			return nil
+		}
+		commitTest(t, j, entry("a", 1), entry("a", 2))
+		err := j.Flush(t.Context())
+		gate := make(chan struct{})
+		f.set(nil, gate)
+		t.Cleanup(func() { f.set(nil, nil); close(gate) })
+		commitTest(t, j, entry("a", 3)) // it stays in memory, and in the front
+		return err
+	})
+	for n := range got {
+		if got[n] != uint64(n+1) {
+			t.Fatalf("read %v: a gap", got)
+		}
+	}
+	if err != nil || len(got) == 0 {
+		t.Fatal(got, err)
+	}
+}
+
+// TestVerifyFindsADetachedFront: records that only the front has, and that do not
+// follow those of the database, are a problem before the next start as well.
+func TestVerifyFindsADetachedFront(t *testing.T) {
+	live, dir, release := stuck(t)
+	defer release()
+	_ = live
+	dead := crashed(t, dir)
+	k, _, err := loadKey(dead, "psap-a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := readFront(dead, nil)
+	if err != nil || len(list) != 3 {
+		t.Fatalf("%d records, %v", len(list), err)
+	}
+	loose := list[2].item
+	loose.seq, loose.prev = 7, loose.hash
+	loose.hash = sha256.Sum256(appendCanonical(nil, "psap-a", &loose))
+	if err := os.WriteFile(filepath.Join(dead, frontFile), appendFrame(nil, frontSeal(k.skey), "psap-a", []item{loose}), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Verify(dead); err == nil || !strings.Contains(err.Error(), "from number 7 on") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestFrontTakenAway: a front that is not in its place any more, or was cut, is
+// made again within a second, and nothing is lost.
+func TestFrontTakenAway(t *testing.T) {
+	for name, take := range map[string]func(string) error{
+		"removed": os.Remove, "cut": func(path string) error { return os.Truncate(path, 100) },
+	} {
+		dir := t.TempDir()
+		synctest.Test(t, func(t *testing.T) {
+			j := openTest(t, dir)
+			commitTest(t, j, entry("a", 0))
+			if err := take(filepath.Join(dir, frontFile)); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(3 * time.Second)
+			commitTest(t, j, entry("a", 1))
+			if list, err := readFront(dir, nil); err != nil || len(list) != 1 || list[0].seq != 2 {
+				t.Errorf("%s: %d records, %v", name, len(list), err)
+			}
+			_ = j.Close()
+		})
+		if r := mustVerify(t, dir); r.Records != 2 {
+			t.Errorf("%s: %+v", name, r)
+		}
+	}
+}
+
+// TestFrontAfterAPanic: records that are in the front, and of which the writer
+// does not know that they are, are not written there twice: nothing that comes
+// later is hidden behind a frame that does not go on.
+func TestFrontAfterAPanic(t *testing.T) {
+	dir := t.TempDir()
+	l, err := openFront(dir, "psap-a", testSeal())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.close()
+	s := stager{node: "psap-a"}
+	items := make([]item, 3)
+	for i := range items {
+		items[i].data = []byte(`{}`)
+		s.chain(&items[i])
+	}
+	if ok, err := l.write(items[:2]); !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	if ok, err := l.write(items); ok || err != nil {
+		t.Errorf("written twice: %v %v", ok, err)
+	}
+	if ok, err := l.write(items[2:]); ok || err != nil {
+		t.Errorf("written although the database has to take over first: %v %v", ok, err)
+	}
+	l.turn()
+	if ok, err := l.write(items[2:]); !ok || err != nil {
+		t.Error(ok, err)
+	}
+	list, err := readFront(dir, testSeal())
+	if err != nil || len(list) != 1 || list[0].seq != 3 {
+		t.Errorf("%d records, %v", len(list), err)
+	}
 }

@@ -39,6 +39,7 @@ const (
 	recordsLost  = "records_dropped"
 	dbReplaced   = "database_replaced"
 	frontLoose   = "front_detached"
+	frontForged  = "front_forged"
 )
 
 // opened is a data directory ready to be written to.

@@ -117,6 +117,7 @@ func (j *Journal) Read(ctx context.Context, q Query, f func(Record) error) error
 		n++
 		return f(r)
 	}
+	waiting := j.unwritten(last) // before the disk is read: they may get there meanwhile
 	db, err := j.readers.open()
 	if err == nil {
 		err = readAll(ctx, db, q, count)
@@ -124,11 +125,11 @@ func (j *Journal) Read(ctx context.Context, q Query, f func(Record) error) error
 	if err != nil && (!errors.Is(err, os.ErrNotExist) || j.Health().LastSeq > 0) {
 		return err
 	}
-	for _, it := range j.unwritten(last) {
+	for i := range waiting {
 		if q.Limit > 0 && n >= q.Limit {
 			break
 		}
-		if q.matches(&it) {
+		if it := &waiting[i]; it.seq > last && q.matches(it) {
 			if err := count(it.record(j.opts.Node)); err != nil {
 				return err
 			}

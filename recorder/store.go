@@ -66,7 +66,7 @@ type commit struct {
 // store is where the journal's writer puts its batches; tests replace it.
 type store interface {
 	write(c *commit) error // durable when it returns nil, unless the store was relaxed
-	relax() error          // from now on sync makes writes durable, and write does not
+	relax(on bool) error   // on: from now on sync makes writes durable, and write does not
 	sync() error
 	tidy() error  // folds the write-ahead log into the database when it has grown
 	moved() error // tells that the file is not where it was opened any more
@@ -218,8 +218,13 @@ func (s *sqliteStore) write(c *commit) (err error) {
 	return nil
 }
 
-// relax leaves it to the front of the journal to make records durable.
-func (s *sqliteStore) relax() error { return s.conn.exec("PRAGMA synchronous=normal") }
+// relax leaves it to the front of the journal to make records durable, or ends that.
+func (s *sqliteStore) relax(on bool) error {
+	if on {
+		return s.conn.exec("PRAGMA synchronous=normal")
+	}
+	return s.conn.exec("PRAGMA synchronous=full")
+}
 
 // sync makes everything durable that was written. A checkpoint forces the log
 // to the disk before it changes the database, and the database before the log

@@ -5,6 +5,10 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"hash"
+	"os"
+	"path/filepath"
+	"strings"
 )
 
 // What a crash has left in the front of the journal alone: the next start takes
@@ -31,7 +35,7 @@ func newest(ctx context.Context, db *sql.DB, dir string) ([]fronted, error) {
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return nil, fmt.Errorf("reading the end of the journal: %w", err)
 	}
-	list, err := readFront(dir)
+	list, err := readFront(dir, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -42,13 +46,23 @@ func newest(ctx context.Context, db *sql.DB, dir string) ([]fronted, error) {
 }
 
 // front goes on with the records that a crash has left in the front of the
-// journal alone. They are chained to those before; the next start signs them.
-func (v *verifier) front() error {
-	list, err := readFront(v.dir)
-	if err != nil {
+// journal alone. They are chained to those before; the next start signs them. Who
+// may read the key sees whether this node has written them.
+func (v *verifier) front(db *sql.DB) error {
+	var seal hash.Hash
+	if skey, err := os.ReadFile(filepath.Join(v.dir, keyFile)); err == nil {
+		seal = frontSeal(strings.TrimSpace(string(skey)))
+	}
+	list, err := readFront(v.dir, seal)
+	if errors.Is(err, errForged) {
+		defer func() { v.problem(v.report.Last+1, err.Error()) }()
+	} else if err != nil {
 		return err
 	}
-	fresh, _ := after(list, v.report.Last, v.prev) // those of a running node may have moved on
+	fresh, ok := after(list, v.report.Last, v.prev)
+	if !ok {
+		return v.detached(db, &list[0])
+	}
 	for i := range fresh {
 		r := fresh[i].record(fresh[i].node)
 		v.record(&r)
@@ -57,11 +71,27 @@ func (v *verifier) front() error {
 	return nil
 }
 
+// detached reports records of the front that follow nothing. Those of a running
+// node have only moved on: the database has what they follow by now.
+func (v *verifier) detached(db *sql.DB, first *fronted) error {
+	var hash []byte
+	err := db.QueryRowContext(context.Background(), "SELECT hash FROM records WHERE seq < ? ORDER BY seq DESC LIMIT 1", int64(first.seq)).Scan(&hash)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return fmt.Errorf("reading the journal: %w", err)
+	}
+	var before digest
+	if copy(before[:], hash); before != first.prev {
+		v.problem(v.report.Last+1, fmt.Sprintf("the journal's front holds records from number %d on, which do not follow those of the database", first.seq))
+	}
+	return nil
+}
+
 // takeFront brings into the database what a crash has left in the journal's
 // front alone. Records that do not follow those of the database are kept aside.
 func (o *opener) takeFront() error {
-	list, err := readFront(o.dir)
-	if err != nil {
+	list, err := readFront(o.dir, frontSeal(o.out.key.skey))
+	forged := errors.Is(err, errForged)
+	if err != nil && !forged {
 		return o.keepFront(finding{Journal: frontLoose, Why: err.Error()})
 	}
 	fresh, ok := after(list, o.recordSeq, o.recordHash)
@@ -81,6 +111,9 @@ func (o *opener) takeFront() error {
 			return fmt.Errorf("taking over the journal's front: %w", err)
 		}
 		fresh = fresh[n:]
+	}
+	if forged {
+		return o.keepFront(finding{Journal: frontForged, Why: err.Error()})
 	}
 	return nil
 }
@@ -122,11 +155,11 @@ func (o *opener) openFront() error {
 	if err := o.out.store.sync(); err != nil {
 		return errors.Join(err, o.out.store.close(), o.out.side.close())
 	}
-	f, err := openFront(o.dir, o.node)
+	f, err := openFront(o.dir, o.node, frontSeal(o.out.key.skey))
 	if err != nil {
 		return nil //nolint:nilerr // see above
 	}
-	if err := o.out.store.relax(); err != nil {
+	if err := o.out.store.relax(true); err != nil {
 		return errors.Join(err, f.close(), o.out.store.close(), o.out.side.close())
 	}
 	o.out.front = f

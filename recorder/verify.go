@@ -208,7 +208,7 @@ func (v *verifier) walk(db *sql.DB) error {
 	if err != nil && !errors.Is(err, errPastEnd) {
 		return err
 	}
-	if err := v.front(); err != nil {
+	if err := v.front(db); err != nil {
 		return err
 	}
 	v.unreached()

@@ -205,9 +205,9 @@ func (w *writer) toFront() {
 	}
 	start := time.Now()
 	fits, err := w.disk.front.write(items)
-	if err != nil {
-		w.fail(err)
-		return
+	if err != nil { // it stops nothing: the database makes them durable
+		w.j.log.Error("journal goes on without its front, more slowly", zap.Error(err))
+		w.disk.front.failed, w.disk.front.full = true, true
 	}
 	if !fits {
 		return // step makes them durable
@@ -304,7 +304,7 @@ func (w *writer) release() error {
 	return o.close()
 }
 
-// housekeep looks, once a second, whether the file is still there, and keeps a
+// housekeep looks, once a second, whether the files are still there, and keeps a
 // checkpoint of what was written since the last one.
 func (w *writer) housekeep() {
 	if err := w.disk.store.tidy(); err != nil {
@@ -315,7 +315,11 @@ func (w *writer) housekeep() {
 		return
 	}
 	w.looked = now
-	if err := w.disk.store.moved(); err != nil {
+	err := w.disk.store.moved()
+	if err == nil && w.disk.front != nil {
+		err = w.disk.front.moved()
+	}
+	if err != nil {
 		w.fail(err)
 		return
 	}
@@ -325,14 +329,23 @@ func (w *writer) housekeep() {
 	w.j.tellLost()
 }
 
-// turnFront makes room in the front when it is half full and all that is in it
-// is in the database.
+// turnFront makes room in the front when it is half full, or takes nothing more,
+// and all that is in it is in the database.
 func (w *writer) turnFront() {
-	if w.disk == nil || w.disk.front == nil || w.disk.front.at < frontRoom/2 {
+	if w.disk == nil || w.disk.front == nil || w.disk.front.at < frontRoom/2 && !w.disk.front.full {
 		return
 	}
-	if err := w.disk.store.sync(); err != nil {
+	err := w.disk.store.sync()
+	if err == nil && w.disk.front.failed {
+		err = w.disk.store.relax(false)
+	}
+	if err != nil {
 		w.fail(err)
+		return
+	}
+	if w.disk.front.failed {
+		_ = errors.Join(w.disk.front.remove(), w.disk.front.close()) // the database has all of it
+		w.disk.front = nil
 		return
 	}
 	w.disk.front.turn()

@@ -43,6 +43,10 @@ CREATE INDEX rescues_at ON rescues(at);
 CREATE TABLE cursor (id INTEGER PRIMARY KEY CHECK (id = 1), seq INTEGER NOT NULL) STRICT;
 INSERT INTO cursor VALUES (1, 0);`
 
+// mark holds the hash of the record at the cursor: a journal that has another one
+// there is not the one that the index was built from.
+const mark = "CREATE TABLE IF NOT EXISTS mark (id INTEGER PRIMARY KEY CHECK (id = 1), hash TEXT NOT NULL) STRICT;"
+
 // Stream delivers the records after a number, in order and without gaps.
 type Stream interface {
 	C() <-chan recorder.Record
@@ -97,7 +101,7 @@ func Open(dir string, follow func(after uint64) Stream, log *zap.Logger) (*Index
 		_ = db.Close()
 		return nil, fmt.Errorf("opening the index of calls: %w", err)
 	}
-	go w.run(ctx, follow(uint64(after)))
+	go w.run(ctx, follow)
 	return x, nil
 }
 
@@ -108,10 +112,15 @@ func prepare(db *sql.DB) error {
 		return err
 	}
 	if have == version {
-		return nil
+		_, err := db.ExecContext(context.Background(), mark)
+		return err
 	}
-	_, err := db.ExecContext(context.Background(), "DROP TABLE IF EXISTS calls; DROP TABLE IF EXISTS releases; DROP TABLE IF EXISTS rescues; DROP TABLE IF EXISTS cursor;"+
-		schema+fmt.Sprintf("PRAGMA user_version = %d;", version))
+	return afresh(db)
+}
+
+func afresh(db *sql.DB) error {
+	_, err := db.ExecContext(context.Background(), "DROP TABLE IF EXISTS calls; DROP TABLE IF EXISTS releases; DROP TABLE IF EXISTS rescues; DROP TABLE IF EXISTS cursor; DROP TABLE IF EXISTS mark;"+
+		schema+mark+fmt.Sprintf("PRAGMA user_version = %d;", version))
 	return err
 }
 

@@ -253,3 +253,30 @@ func TestVerdictAfterItsRelease(t *testing.T) {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
+
+// TestAnotherJournal: an index that knows a record which the journal has not, for
+// it was lost with the memory of a node, is built anew.
+func TestAnotherJournal(t *testing.T) {
+	dir, lost := t.TempDir(), two()
+	for i := range lost.records {
+		lost.records[i].Hash = "lost"
+	}
+	x := open(t, dir, &script{records: lost.records[:7]})
+	if err := x.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s := &script{}
+	for _, call := range []string{"a", "b", "c", "d", "e", "f", "g", "h"} {
+		s.add(0, call, "call.offered", m{"from": "<sip:1@x>", "kind": "emergency"})
+		s.records[len(s.records)-1].Hash = call
+	}
+	for range 2 {
+		x = open(t, dir, s)
+		if got := ids(t, x, Query{}); len(got) != 8 || slices.Contains(got, "one") {
+			t.Errorf("calls: %v", got)
+		}
+		if err := x.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

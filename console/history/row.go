@@ -32,8 +32,11 @@ type release struct {
 	decision, rule              string
 }
 
-// verdict is a decision on a release that was written before.
-type verdict struct{ call, decision, rule string }
+// verdict is a decision on a release that came before.
+type verdict struct {
+	seq                  int64
+	call, decision, rule string
+}
 
 // rescue is a rescue that somebody answered.
 type rescue struct {
@@ -116,7 +119,7 @@ func (w *writer) apply(r recorder.Record) error {
 	case "release.allowed", "release.intercepted":
 		c.verdicts += d.Decision + " "
 		if c.released == nil {
-			w.verdicts = append(w.verdicts, verdict{r.Call, d.Decision, d.Rule})
+			w.verdicts = append(w.verdicts, verdict{int64(r.Seq), r.Call, d.Decision, d.Rule})
 			break
 		}
 		c.released.decision, c.released.rule = d.Decision, d.Rule

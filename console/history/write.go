@@ -24,9 +24,10 @@ const (
 	getCall = `SELECT started, answered, ended, kind, caller, number, emergency, incident,
 		position, agent, takers, by, reason, class, verdicts, rescues, complete FROM calls WHERE call = ?`
 	putRelease = "INSERT OR IGNORE INTO releases (seq, call, at, position, agent, how, class, talk, decision, rule) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-	putVerdict = "UPDATE releases SET decision = ?, rule = ? WHERE seq = (SELECT max(seq) FROM releases WHERE call = ? AND decision = '')"
+	putVerdict = "UPDATE releases SET decision = ?, rule = ? WHERE seq = (SELECT max(seq) FROM releases WHERE call = ? AND decision = '' AND seq < ?)"
 	putRescue  = "INSERT OR IGNORE INTO rescues VALUES (?, ?, ?, ?)"
 	putCursor  = "UPDATE cursor SET seq = ?"
+	putMark    = "INSERT OR REPLACE INTO mark VALUES (1, ?)"
 )
 
 // writer brings the index up to date. Nobody looks for a call while it rings,
@@ -40,12 +41,14 @@ type writer struct {
 	verdicts   []verdict
 	rescues    []rescue
 	seen       uint64 // the last record that was applied
+	hash       string // its hash
 	written    uint64 // the last one that is in the index
 }
 
 func newWriter(x *Index, after uint64) (*writer, error) {
-	w := &writer{x: x, statements: map[string]*sql.Stmt{}, rows: map[string]*row{}, seen: after, written: after}
-	for _, text := range []string{putCall, getCall, putRelease, putVerdict, putRescue, putCursor} {
+	w := &writer{x: x, statements: map[string]*sql.Stmt{}}
+	w.begin(after)
+	for _, text := range []string{putCall, getCall, putRelease, putVerdict, putRescue, putCursor, putMark} {
 		s, err := x.db.PrepareContext(context.Background(), text) //nolint:sqlclosecheck // it lives as long as the database
 		if err != nil {
 			return nil, err
@@ -55,13 +58,57 @@ func newWriter(x *Index, after uint64) (*writer, error) {
 	return w, nil
 }
 
-func (w *writer) run(ctx context.Context, s Stream) {
+// begin goes on after a record with nothing in memory.
+func (w *writer) begin(after uint64) {
+	w.rows, w.releases, w.verdicts, w.rescues = map[string]*row{}, nil, nil, nil
+	w.seen, w.written = after, after
+}
+
+func (w *writer) run(ctx context.Context, follow func(after uint64) Stream) {
 	defer close(w.x.ended)
-	defer s.Close()
-	if err := w.follow(ctx, s.C()); err != nil {
+	s, err := w.start(ctx, follow)
+	defer func() { s.Close() }()
+	if err == nil {
+		err = w.follow(ctx, s.C())
+	}
+	if err != nil {
 		w.x.log.Error("the index of calls cannot be written; it is built anew at the next start", zap.Error(err))
 		_, _ = w.x.db.ExecContext(context.Background(), "PRAGMA user_version = 0")
 	}
+}
+
+// start begins to follow the journal where the index ends. It builds the index
+// anew if the journal has another record there: records that were in memory
+// alone when a node ended are lost, and their numbers are given to others.
+func (w *writer) start(ctx context.Context, follow func(after uint64) Stream) (Stream, error) {
+	var hash string
+	err := w.x.db.QueryRow("SELECT hash FROM mark").Scan(&hash)
+	if w.written == 0 || errors.Is(err, sql.ErrNoRows) {
+		return follow(w.written), nil
+	}
+	s := follow(w.written - 1)
+	if err != nil {
+		return s, err
+	}
+	select {
+	case r, open := <-s.C():
+		if !open || r.Seq == w.written && r.Hash == hash {
+			w.hash = hash
+			return s, nil
+		}
+	case <-ctx.Done():
+		return s, nil
+	}
+	s.Close()
+	w.x.log.Warn("the index of calls is of another journal, and built anew", zap.Uint64("record", w.written))
+	if err := afresh(w.x.db); err != nil {
+		return follow(0), err
+	}
+	w.begin(0)
+	w.x.mu.Lock()
+	w.x.applied = 0
+	w.x.mu.Unlock()
+	return follow(0), nil
 }
 
 // follow takes records until ctx or the journal is over.
@@ -82,7 +129,7 @@ func (w *writer) follow(ctx context.Context, records <-chan recorder.Record) err
 			if err := w.apply(r); err != nil {
 				return fmt.Errorf("record %d: %w", r.Seq, err)
 			}
-			w.seen = r.Seq
+			w.seen, w.hash = r.Seq, r.Hash
 			if w.seen-w.written < batch && !w.awaited() {
 				continue
 			}
@@ -153,12 +200,13 @@ func (w *writer) flush() error {
 		do(putRelease, r.seq, r.call, r.at, r.position, r.agent, r.how, r.class, r.talk, r.decision, r.rule)
 	}
 	for _, v := range w.verdicts {
-		do(putVerdict, v.decision, v.rule, v.call)
+		do(putVerdict, v.decision, v.rule, v.call, v.seq)
 	}
 	for _, r := range w.rescues {
 		do(putRescue, r.seq, r.call, r.at, r.waited)
 	}
 	do(putCursor, int64(w.seen))
+	do(putMark, w.hash)
 	if err != nil {
 		return err
 	}

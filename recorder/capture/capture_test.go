@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -123,4 +124,28 @@ func TestHeadersAreWhatToolsExpect(t *testing.T) {
 			t.Errorf("%x is taken for a packet", bad)
 		}
 	}
+}
+
+// TestLossIsToldOfUnderLoad: calls that end all the time do not put off the word
+// that messages are being lost.
+func TestLossIsToldOfUnderLoad(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		told := make(chan time.Time, 10)
+		l := New(Options{Dir: dir, Failing: func(string) { told <- time.Now() }})
+		defer l.Close()
+		began := time.Now()
+		l.Seen(Message{At: began, Network: "udp", From: "nobody", To: "nobody", Raw: message("BYE", "lost@x", 1)})
+		for n := range 100 {
+			id := fmt.Sprint(n, "@x")
+			l.Seen(Message{At: time.Now(), Network: "udp", From: "127.0.0.1:1", To: "127.0.0.1:2", Raw: message("BYE", id, n)})
+			over(l, id)
+		}
+		if len(told) == 0 {
+			t.Fatalf("nobody was told in %v", time.Since(began))
+		}
+		if took := (<-told).Sub(began); took > time.Second {
+			t.Errorf("told after %v", took)
+		}
+	})
 }

@@ -202,15 +202,18 @@ func (l *Log) run() {
 	k := &keeper{l: l, sums: map[string]*sum{}, flows: map[flow]uint32{}}
 	idle := time.NewTimer(flushIn)
 	defer idle.Stop()
+	awake := true // idle is running: work that goes on does not put it off
 	var todo []entry
 	for {
 		select {
 		case <-l.wake:
-			if k.buf.Len() == 0 {
+			if !awake {
+				awake = true
 				idle.Reset(flushIn)
 			}
 			todo = k.work(todo)
 		case <-idle.C:
+			awake = false
 			k.guarded(k.flush)
 			k.guarded(k.tell)
 		case <-l.quit:
