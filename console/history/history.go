@@ -19,11 +19,11 @@ import (
 )
 
 // version is that of the schema: an index of another one is built anew.
-const version = 1
+const version = 2
 
 const schema = `
 CREATE TABLE calls (
-	call TEXT PRIMARY KEY, started INTEGER NOT NULL, answered INTEGER NOT NULL DEFAULT 0, ended INTEGER NOT NULL DEFAULT 0,
+	call TEXT PRIMARY KEY, seq INTEGER NOT NULL, started INTEGER NOT NULL, answered INTEGER NOT NULL DEFAULT 0, ended INTEGER NOT NULL DEFAULT 0,
 	kind TEXT NOT NULL DEFAULT '', caller TEXT NOT NULL DEFAULT '', number TEXT NOT NULL DEFAULT '',
 	emergency TEXT NOT NULL DEFAULT '', incident TEXT NOT NULL DEFAULT '',
 	position TEXT NOT NULL DEFAULT '', agent TEXT NOT NULL DEFAULT '', takers TEXT NOT NULL DEFAULT '',
@@ -32,6 +32,7 @@ CREATE TABLE calls (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX calls_started ON calls(started);
 CREATE INDEX calls_number ON calls(number);
+CREATE INDEX calls_seq ON calls(seq);
 CREATE TABLE releases (
 	seq INTEGER PRIMARY KEY, call TEXT NOT NULL, at INTEGER NOT NULL, position TEXT NOT NULL, agent TEXT NOT NULL,
 	how TEXT NOT NULL, class TEXT NOT NULL, talk INTEGER NOT NULL, decision TEXT NOT NULL DEFAULT '', rule TEXT NOT NULL DEFAULT ''

@@ -197,7 +197,7 @@ func TestRestartGoesOn(t *testing.T) {
 // index does not know either, and the counts stay.
 func TestErasedCallersAreForgotten(t *testing.T) {
 	s := two()
-	s.add(48*time.Hour, "", recorder.KindErased, m{"ranges": [][2]uint64{{2, 7}}, "after": "24h0m0s"})
+	s.add(48*time.Hour, "", recorder.KindErased, m{"ranges": [][2]uint64{{2, 7}}, "after": "1h0m0s"}) // and the other call is on legal hold
 	x := open(t, t.TempDir(), s)
 	defer x.Close()
 	if got := ids(t, x, Query{Caller: "5045550123"}); len(got) > 0 {

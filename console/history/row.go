@@ -3,7 +3,6 @@ package history
 import (
 	"context"
 	"encoding/json"
-	"time"
 
 	"holdline/policy/ledger"
 	"holdline/recorder"
@@ -13,6 +12,7 @@ import (
 // progress, so that most calls are written once or twice and never read.
 type row struct {
 	call                        string
+	seq                         int64 // of the record with which it began
 	started, answered, ended    int64 // Unix ms, 0: not yet
 	kind, caller, number        string
 	emergency, incident         string
@@ -89,7 +89,7 @@ func (w *writer) apply(r recorder.Record) error {
 	if r.Kind == "call.offered" {
 		if d.From != "" { // else to another position
 			w.rows[r.Call] = &row{
-				call: r.Call, started: at, kind: d.Kind, caller: d.From, number: ledger.NumberOf(d.Asserted, d.From),
+				call: r.Call, seq: int64(r.Seq), started: at, kind: d.Kind, caller: d.From, number: ledger.NumberOf(d.Asserted, d.From),
 				emergency: d.EmergencyID, incident: d.IncidentID, dirty: true,
 			}
 		}
@@ -131,20 +131,22 @@ func (w *writer) apply(r recorder.Record) error {
 }
 
 // erased forgets who called in calls whose records were erased: their numbers
-// stay for the reports, and nothing else.
+// stay for the reports, and nothing else. Calls on legal hold are not among them.
 func (w *writer) erased(r recorder.Record) error {
 	var d recorder.ErasedData
-	period, err := time.Duration(0), json.Unmarshal(r.Data, &d)
-	if err == nil {
-		period, err = time.ParseDuration(d.After)
-	}
-	if err != nil {
+	if json.Unmarshal(r.Data, &d) != nil {
 		return nil //nolint:nilerr // a record of another shape erased nothing here
 	}
 	if err := w.flush(); err != nil {
 		return err
 	}
 	clear(w.rows) // they are read again
-	_, err = w.x.db.ExecContext(context.Background(), "UPDATE calls SET caller = '', number = '', emergency = '', incident = '' WHERE started < ?", r.Time.Add(-period).UnixMilli())
-	return err
+	for _, span := range d.Ranges {
+		_, err := w.x.db.ExecContext(context.Background(), "UPDATE calls SET caller = '', number = '', emergency = '', incident = '' WHERE seq BETWEEN ? AND ?",
+			int64(span[0]), int64(span[1]))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

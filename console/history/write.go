@@ -19,9 +19,9 @@ const (
 
 // The statements of a writer.
 const (
-	putCall = `INSERT OR REPLACE INTO calls (call, started, answered, ended, kind, caller, number, emergency, incident,
-		position, agent, takers, by, reason, class, verdicts, rescues, complete) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
-	getCall = `SELECT started, answered, ended, kind, caller, number, emergency, incident,
+	putCall = `INSERT OR REPLACE INTO calls (call, seq, started, answered, ended, kind, caller, number, emergency, incident,
+		position, agent, takers, by, reason, class, verdicts, rescues, complete) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	getCall = `SELECT seq, started, answered, ended, kind, caller, number, emergency, incident,
 		position, agent, takers, by, reason, class, verdicts, rescues, complete FROM calls WHERE call = ?`
 	putRelease = "INSERT OR IGNORE INTO releases (seq, call, at, position, agent, how, class, talk, decision, rule) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 	putVerdict = "UPDATE releases SET decision = ?, rule = ? WHERE seq = (SELECT max(seq) FROM releases WHERE call = ? AND decision = '' AND seq < ?)"
@@ -159,7 +159,7 @@ func (w *writer) row(call string) (*row, error) {
 		return c, nil
 	}
 	c := &row{call: call}
-	err := w.statements[getCall].QueryRowContext(context.Background(), call).Scan(&c.started, &c.answered, &c.ended, &c.kind, &c.caller, &c.number, &c.emergency, &c.incident,
+	err := w.statements[getCall].QueryRowContext(context.Background(), call).Scan(&c.seq, &c.started, &c.answered, &c.ended, &c.kind, &c.caller, &c.number, &c.emergency, &c.incident,
 		&c.position, &c.agent, &c.takers, &c.by, &c.reason, &c.class, &c.verdicts, &c.rescues, &c.complete)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil //nolint:nilnil // there is no such call, which is no error
@@ -188,7 +188,7 @@ func (w *writer) flush() error {
 	}
 	for call, c := range w.rows {
 		if c.dirty {
-			do(putCall, c.call, c.started, c.answered, c.ended, c.kind, c.caller, c.number, c.emergency, c.incident,
+			do(putCall, c.call, c.seq, c.started, c.answered, c.ended, c.kind, c.caller, c.number, c.emergency, c.incident,
 				c.position, c.agent, c.takers, c.by, c.reason, c.class, c.verdicts, c.rescues, c.complete)
 		}
 		c.dirty, c.released = false, nil

@@ -84,9 +84,10 @@ func lifetime(t *testing.T, dir string, test func(j *recorder.Journal, f *follow
 // write puts records on the disk.
 func write(t *testing.T, j *recorder.Journal, entries ...recorder.Entry) {
 	t.Helper()
-	done := make(chan bool, 1)
-	j.Commit(func(ok bool) { done <- ok }, entries...)
-	<-done
+	j.Append(entries...)
+	if err := j.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // raisedIn waits for n alerts in all and returns their ids.

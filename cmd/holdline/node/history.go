@@ -24,6 +24,18 @@ func (n *Node) openHistory(c *config.Config) error {
 	return nil
 }
 
+// search is the index as the console asks it: who asks is told of everything that
+// was recorded by then, in the database or on its way there.
+type search struct {
+	*history.Index
+	journal *recorder.Journal
+}
+
+func (s search) Reached(ctx context.Context, seq uint64) bool {
+	h := s.journal.Health()
+	return s.Index.Reached(ctx, max(seq, h.LastSeq+uint64(h.Pending)))
+}
+
 // records is a subscription as the index reads it.
 type records struct{ *recorder.Subscription }
 

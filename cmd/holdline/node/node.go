@@ -252,6 +252,10 @@ func (n *Node) openGuard(c *config.Config) error {
 	return nil
 }
 
+// evidenceWait is how long evidence waits for records that are on their way into
+// the database.
+const evidenceWait = 2 * time.Second
+
 func (n *Node) openConsole(c *config.Config) error {
 	o := console.Options{
 		Calls: n.guard, Journal: console.JournalOf(n.journal), Positions: n.guard.Positions, Ready: n.reasons, Notes: n.intake.Troubles, Intake: n.intake,
@@ -269,13 +273,16 @@ func (n *Node) openConsole(c *config.Config) error {
 		},
 	}
 	o.Evidence = func(ctx context.Context, call, by string, w io.Writer) (evidence.Manifest, error) {
+		stored, cancel := context.WithTimeout(ctx, evidenceWait)
+		defer cancel()
+		_ = n.journal.Flush(stored) // what is not in the database by then is not proved
 		return evidence.Write(ctx, evidence.Options{
 			Data: c.Data, Call: call, By: by, Policy: builtinRules,
 			Identities: c.Recording.Encrypt.Identities(),
 		}, w)
 	}
 	if n.history != nil {
-		o.History = n.history
+		o.History = search{n.history, n.journal}
 	}
 	if n.capture != nil {
 		o.Messages = messagesIn(c.Data)
