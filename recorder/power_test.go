@@ -127,7 +127,7 @@ func TestPowerLoss(t *testing.T) {
 		if len(held) > 0 && <-held {
 			want += uint64(len(batch))
 		}
-		dir, err := os.MkdirTemp(os.Getenv("TMPDIR"), "power")
+		dir, err := os.MkdirTemp("", "power") //nolint:usetesting // one for each draw, which is removed after it
 		if err != nil {
 			t.Fatal(err)
 		}

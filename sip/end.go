@@ -69,7 +69,7 @@ func (c *Call) endCaller(by string) {
 		c.back.end(c)
 	case by == "caller":
 		if !c.answered() && c.ended.Bye != nil && c.ended.Bye.Method == gosip.BYE { // RFC 3261 section 15.1.2
-			c.inviteTx.Respond(respond(c.invite, 487, reasons[487], c.caller.Dialog.LocalTag)) // they have left
+			_ = c.inviteTx.Respond(respond(c.invite, 487, reasons[487], c.caller.Dialog.LocalTag)) // they have left
 		}
 		c.caller.State = Over
 		c.caller.acked() // a 2xx that is still repeated has nobody to reach

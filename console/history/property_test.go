@@ -33,20 +33,26 @@ func dump(t *rapid.T, w *writer) (out string) {
 		"SELECT concat_ws('|', seq, call, at, position, agent, how, class, talk, decision, rule) FROM releases ORDER BY seq",
 		"SELECT concat_ws('|', seq, call, at, waited) FROM rescues ORDER BY seq",
 	} {
-		rows, err := w.x.db.Query(q)
-		if err != nil {
+		out += lines(t, w, q)
+	}
+	return out
+}
+
+func lines(t *rapid.T, w *writer, query string) (out string) {
+	rows, err := w.x.db.Query(query)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var s string
+		if err := rows.Scan(&s); err != nil {
 			t.Fatal(err)
 		}
-		for rows.Next() {
-			var s string
-			if err := rows.Scan(&s); err != nil {
-				t.Fatal(err)
-			}
-			out += s + "\n"
-		}
-		if err := rows.Close(); err != nil {
-			t.Fatal(err)
-		}
+		out += s + "\n"
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
 	}
 	return out
 }
@@ -64,8 +70,10 @@ func TestWriteBehindIsTheSame(t *testing.T) {
 			w.begin(0)
 		}
 		s := &script{}
-		kinds := []string{"call.offered", "call.offered", "call.answered", "rescue.answered", "release.requested", "release.requested",
-			"release.allowed", "release.intercepted", "call.ended", "", recorder.KindErased}
+		kinds := []string{
+			"call.offered", "call.offered", "call.answered", "rescue.answered", "release.requested", "release.requested",
+			"release.allowed", "release.intercepted", "call.ended", "", recorder.KindErased,
+		}
 		for n := range rapid.IntRange(1, 40).Draw(t, "records") {
 			d := m{"position": fmt.Sprint("p", n), "agent": fmt.Sprint("a", n), "decision": fmt.Sprint("d", n), "rule": fmt.Sprint("r", n), "kind": "emergency"}
 			if rapid.Bool().Draw(t, "with a caller") {

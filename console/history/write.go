@@ -82,7 +82,7 @@ func (w *writer) run(ctx context.Context, follow func(after uint64) Stream) {
 // alone when a node ended are lost, and their numbers are given to others.
 func (w *writer) start(ctx context.Context, follow func(after uint64) Stream) (Stream, error) {
 	var hash string
-	err := w.x.db.QueryRow("SELECT hash FROM mark").Scan(&hash)
+	err := w.x.db.QueryRowContext(context.Background(), "SELECT hash FROM mark").Scan(&hash)
 	if w.written == 0 || errors.Is(err, sql.ErrNoRows) {
 		return follow(w.written), nil
 	}
